@@ -1,0 +1,15 @@
+"""The shape every wire message shares: frozen, keyword-only, tagged with its type and major version."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Contract"]
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Root of wire messages.
+
+    The tag is `<Name>.<major version>`: another major version is another tag, which the codec refuses.
+    A field that a newer minor version added is dropped and counted by the codec, never guessed at.
+    """

@@ -1,0 +1,131 @@
+"""What steers the suite: the session clock, the arm lease, heartbeats, limits, and what operators may ask of a daemon."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from core.contracts.base import Contract
+from core.contracts.risk import TradingState
+
+__all__ = [
+    "ArmLease",
+    "CancelAllOrders",
+    "ClearKillSwitch",
+    "Heartbeat",
+    "KillSwitchState",
+    "KillSwitchStatus",
+    "LimitsChanged",
+    "OperatorCommand",
+    "SessionClock",
+    "SessionPhase",
+    "SetStrategyState",
+    "SetTradingState",
+    "StrategyAction",
+    "TripKillSwitch",
+]
+
+
+class SessionPhase(str, Enum):
+    """The two halves of a replayed instant: first the market moves, then everyone may look; ENDED closes the session."""
+
+    MARKET = "MARKET"
+    DECIDE = "DECIDE"
+    ENDED = "ENDED"
+
+
+class SessionClock(Contract, tag="SessionClock.1"):
+    """Feed time of a replay. Topic control.clock · Producer md_ingest · Consumers every daemon that runs on the session clock.
+
+    MARKET is stamped one nanosecond before the data it announces becomes visible, DECIDE exactly when it does.
+    """
+
+    now_ns: int
+    step: int
+    phase: SessionPhase
+
+
+class ArmLease(Contract, tag="ArmLease.1"):
+    """Risk's word that risk-increasing orders may leave, until a boot-clock time. Topic control.lease · Producer risk_engine · Consumers broker."""
+
+    account: str
+    boot_id: str
+    valid_until_boot_ns: int
+
+
+class Heartbeat(Contract, tag="Heartbeat.1"):
+    """A daemon is alive. Topic control.heartbeat · Producer every daemon · Consumers observers."""
+
+    daemon: str
+    incarnation: int
+    ready: bool
+    sent_ns: int
+
+
+class LimitsChanged(Contract, tag="LimitsChanged.1"):
+    """The limits in force. Topic control.limits · Producer risk_engine · Consumers observers."""
+
+    limits_version: str
+    actor: str
+    reason: str
+    changed_ns: int
+
+
+class KillSwitchStatus(str, Enum):
+    """What one look at the kill file said. UNREADABLE denies for as long as it lasts and clears by itself."""
+
+    CLEAR = "CLEAR"
+    TRIPPED = "TRIPPED"
+    UNREADABLE = "UNREADABLE"
+
+
+class KillSwitchState(Contract, tag="KillSwitchState.1"):
+    """One observation of the kill switch: an empty kill file means HALTED, one that says REDUCING lets reductions through."""
+
+    status: KillSwitchStatus
+    trading_state: TradingState = TradingState.HALTED
+    reason: str = ""
+    actor: str = ""
+
+
+class SetTradingState(Contract, tag="SetTradingState.1"):
+    """Operator: change the trading state of the account (risk_engine)."""
+
+    trading_state: TradingState
+    reason: str
+
+
+class TripKillSwitch(Contract, tag="TripKillSwitch.1"):
+    """Operator or control: stop (risk_engine)."""
+
+    trading_state: TradingState
+    reason: str
+
+
+class ClearKillSwitch(Contract, tag="ClearKillSwitch.1"):
+    """Operator: the cause is gone, trading may resume (risk_engine)."""
+
+    reason: str
+
+
+class StrategyAction(str, Enum):
+    """What can be done to a strategy at run time."""
+
+    ENABLE = "ENABLE"
+    DISABLE = "DISABLE"
+
+
+class SetStrategyState(Contract, tag="SetStrategyState.1"):
+    """Operator: switch a strategy on or off at once (strategy_runner). Its resting entries are cancelled, its exits stay."""
+
+    strategy_id: str
+    action: StrategyAction
+    reason: str
+
+
+class CancelAllOrders(Contract, tag="CancelAllOrders.1"):
+    """Operator or kill file: cancel everything of ours that is open (broker)."""
+
+    reason: str
+
+
+OperatorCommand = SetTradingState | TripKillSwitch | ClearKillSwitch | SetStrategyState | CancelAllOrders

@@ -1,0 +1,43 @@
+"""What is held."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from core.contracts.base import Contract
+
+__all__ = ["AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
+
+
+class PositionSnapshot(Contract, tag="PositionSnapshot.1"):
+    """A position of one owner. Topic positions.snapshot · Producer oms · Consumers observers.
+
+    `strategy_id` is the owner; `_external`, `_suspense` and `_adjustment` are reserved owners. `position_qty` is signed
+    (short below zero); `avg_price` is the average entry price; `realized_pnl` is in the instrument's currency, before fees.
+    """
+
+    account: str
+    symbol: str
+    strategy_id: str
+    position_qty: Decimal
+    avg_price: Decimal
+    realized_pnl: Decimal
+    as_of_ns: int
+
+
+class BalanceSnapshot(Contract, tag="BalanceSnapshot.1"):
+    """The ledger's balance of one asset in one account. Part of OrderStateChanged and AccountSnapshot."""
+
+    account: str
+    asset: str
+    total: Decimal
+    as_of_ns: int
+
+
+class AccountSnapshot(Contract, tag="AccountSnapshot.1"):
+    """All balances of an account. Topic account.snapshot · Producer oms · Consumers observers."""
+
+    account: str
+    venue: str
+    balances: tuple[BalanceSnapshot, ...]
+    as_of_ns: int

@@ -1,0 +1,100 @@
+"""What risk answers, and what it looked at."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+
+from core.contracts.base import Contract
+from core.contracts.intent import Intent, Side
+
+__all__ = ["Approval", "Denial", "Evidence", "RiskDecision", "RiskEvent", "TradingState", "Verdict"]
+
+
+class Verdict(str, Enum):
+    """Risk's answer to one intent."""
+
+    ALLOWED = "ALLOWED"
+    DENIED = "DENIED"
+
+
+class TradingState(str, Enum):
+    """How much is allowed: everything, only what reduces, or nothing but cancels and the flatten."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class Denial(Contract):
+    """One control's refusal: `code` from risk/denials, `evidence` as `key=value, key=value`."""
+
+    code: str
+    evidence: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.evidence}" if self.evidence else self.code
+
+
+class Evidence(Contract):
+    """What a decision was based on. Quantities in instrument units, money in account currency, ages in milliseconds.
+
+    None means the fact was missing when the decision was taken; risk then denied what needed it.
+    """
+
+    trading_state: TradingState
+    reference_price: Decimal | None = None
+    reference_age_ms: int | None = None
+    position_qty: Decimal | None = None
+    working_buy_qty: Decimal | None = None
+    working_sell_qty: Decimal | None = None
+    open_positions: int | None = None
+    order_notional: Decimal | None = None
+    reduces: bool = False
+
+
+class Approval(Contract):
+    """Permission to send exactly one order: bound to its content, its limits version and a deadline.
+
+    The broker checks it last thing before the wire. `mac` is empty until a key is configured.
+    """
+
+    approval_id: str
+    client_order_id: str
+    content_hash: str
+    limits_version: str
+    expires_ns: int
+    reduces: bool = False
+    reference_price: Decimal | None = None
+    reference_age_ms: int | None = None
+    mac: str = ""
+
+
+class RiskDecision(Contract, tag="RiskDecision.1"):
+    """The answer to one intent, allowed or denied, with everything it was based on.
+
+    Topic risk.decision · Producer risk_engine · Consumers oms, strategy_runner.
+    `approval` is present exactly when an order or a replace was allowed.
+    """
+
+    decision_id: str
+    verdict: Verdict
+    intent: Intent
+    limits_version: str
+    evidence: Evidence
+    decided_ns: int
+    denials: tuple[Denial, ...] = ()
+    approval: Approval | None = None
+
+
+class RiskEvent(Contract, tag="RiskEvent.1"):
+    """A limit used, a lock, a state change or a trip. Topic telemetry.risk · Producer risk_engine · Consumers observers."""
+
+    event: str
+    reason: str
+    occurred_ns: int
+    trading_state: TradingState
+    actor: str = ""
+    symbol: str = ""
+    strategy_id: str = ""
+    side: Side | None = None

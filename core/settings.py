@@ -1,0 +1,196 @@
+"""The schema of config/: what may be configured, within which bounds, and which values contradict each other.
+
+Every number that can stop or allow trading has its one declaration here. Unknown keys are refused, and all problems of a
+file are reported at once. Reading files is the loader's business (apps/runtime/settings_loader.py).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.instrument import Instrument
+
+__all__ = [
+    "AccountSettings",
+    "FeedSettings",
+    "InstrumentSettings",
+    "JournalSettings",
+    "LimitSettings",
+    "RuntimeSettings",
+    "Settings",
+    "StrategySettings",
+    "VenueSettings",
+]
+
+PositiveDecimal = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+NonNegativeDecimal = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AccountSettings(_Section):
+    """The trading account: its name, its venue, and the cash the simulated venue opens it with."""
+
+    name: str = "paper"
+    venue: str = "sim"
+    opening_balances: dict[str, NonNegativeDecimal] = Field(default={"USD": Decimal(100_000)})
+
+
+class InstrumentSettings(_Section):
+    """One symbol's grid; `default` in config/instruments.yaml serves symbols that have no row of their own."""
+
+    tick: PositiveDecimal = Decimal("0.01")
+    lot: PositiveDecimal = Decimal(1)
+    currency: str = "USD"
+    base_asset: str = ""
+    multiplier: PositiveDecimal = Decimal(1)
+    order_qty_min: NonNegativeDecimal = Decimal(0)
+    order_qty_max: PositiveDecimal | None = None
+    order_notional_min: NonNegativeDecimal = Decimal(0)
+    session: str = "XNYS"
+
+
+class FeedSettings(_Section):
+    """Where md_ingest gets bars: a recorded file (Parquet or CSV) or the seeded synthetic market.
+
+    `speed` is feed seconds per wall second; None replays as fast as the suite settles. `rows_max` cuts a recording short.
+    """
+
+    kind: Literal["recorded", "synthetic"] = "recorded"
+    path: str = ""
+    timeframe: str = "1d"
+    symbols: tuple[str, ...] = ()
+    speed: Annotated[float, Field(gt=0)] | None = None
+    rows_max: Annotated[int, Field(gt=0)] | None = None
+    seed: int = 1
+    synthetic_steps: Annotated[int, Field(gt=0)] = 500
+
+
+class StrategySettings(_Section):
+    """One running strategy: the registered `kind`, its symbols and parameters. It owns its symbols alone."""
+
+    kind: str
+    symbols: tuple[str, ...]
+    enabled: bool = True
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_symbols(self) -> Self:
+        if not self.symbols:
+            raise ValueError("symbols: empty, at least one is required")
+        return self
+
+
+class LimitSettings(_Section):
+    """Risk limits. Quantities in instrument units, notionals in account currency, times in milliseconds.
+
+    Each limit here is enforced by the control of the same name in risk/limits; an architecture test breaches every one.
+    """
+
+    order_qty_max: PositiveDecimal = Decimal(10_000)
+    order_notional_max: PositiveDecimal = Decimal(25_000)
+    position_qty_max: PositiveDecimal = Decimal(10_000)
+    position_notional_max: PositiveDecimal = Decimal(50_000)
+    open_positions_max: Annotated[int, Field(ge=1)] = 20
+    mark_age_ms_max: Annotated[int, Field(ge=1)] = 5_000
+    duplicate_window_ms: Annotated[int, Field(ge=1)] = 1_000
+    intent_age_ms_max: Annotated[int, Field(ge=1)] = 10_000
+    approval_ttl_ms: Annotated[int, Field(ge=1)] = 5_000
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        if self.order_qty_max > self.position_qty_max:
+            problems.append(f"order_qty_max: {self.order_qty_max} contradicts position_qty_max {self.position_qty_max}, it may be at most equal")
+        if self.order_notional_max > self.position_notional_max:
+            problems.append(f"order_notional_max: {self.order_notional_max} contradicts position_notional_max {self.position_notional_max}, it may be at most equal")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class VenueSettings(_Section):
+    """The simulated venue. Rates are fractions (0.0005 = 5 bps); a partial fill takes `partial_fill_fraction` of an order per bar.
+
+    `participation_max` bounds an order's fill per bar to that share of the bar's volume (None: unbounded).
+    """
+
+    seed: int = 1
+    fee_rate: Annotated[float, Field(ge=0.0, lt=0.1)] = 0.0005
+    slippage_rate: Annotated[float, Field(ge=0.0, lt=0.1)] = 0.0
+    partial_fill_probability: Fraction = 0.0
+    partial_fill_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    participation_max: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    late_arrival_ms: Annotated[int, Field(ge=0)] = 2_000
+    call_timeout_ms: Annotated[int, Field(ge=1)] = 5_000
+
+
+class JournalSettings(_Section):
+    """Durability. `batch_max` inputs share one commit; a snapshot follows after `snapshot_every` inputs (more when the state is large)."""
+
+    batch_max: Annotated[int, Field(ge=1)] = 256
+    snapshot_every: Annotated[int, Field(ge=1)] = 5_000
+    rotate_inputs_max: Annotated[int, Field(ge=1_000)] = 2_000_000
+    disk_free_mb_min: Annotated[int, Field(ge=0)] = 64
+
+
+class RuntimeSettings(_Section):
+    """The process: the bus address ('' starts or finds an embedded server), clock, cadences and logging."""
+
+    redis_url: str = ""
+    clock: Literal["system", "session"] = "session"
+    backlog_max: Annotated[int, Field(ge=1)] = 100_000
+    tail_check_ms: Annotated[int, Field(ge=10, le=1_000)] = 500
+    heartbeat_ms: Annotated[int, Field(ge=100)] = 1_000
+    kill_file_poll_ms: Annotated[int, Field(ge=10)] = 100
+    drain_timeout_ms: Annotated[int, Field(ge=100)] = 5_000
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(_Section):
+    """Everything one suite is configured with."""
+
+    environment: Literal["demo", "paper", "live", "backtest", "test"] = "paper"
+    account: AccountSettings = AccountSettings()
+    instruments: dict[str, InstrumentSettings] = Field(default_factory=dict)
+    feed: FeedSettings = FeedSettings()
+    strategies: dict[str, StrategySettings] = Field(default_factory=dict)
+    limits: LimitSettings = LimitSettings()
+    venue: VenueSettings = VenueSettings()
+    journal: JournalSettings = JournalSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        owner: dict[str, str] = {}
+        for name, strategy in self.strategies.items():
+            for symbol in strategy.symbols if strategy.enabled else ():
+                if symbol in owner:
+                    problems.append(f"strategies.{name}.symbols: {symbol} is already owned by {owner[symbol]}, one strategy owns a symbol at a time")
+                owner[symbol] = name
+                if self.feed.symbols and symbol not in self.feed.symbols:
+                    problems.append(f"strategies.{name}.symbols: {symbol} is not among feed.symbols {', '.join(self.feed.symbols)}")
+        if self.limits.intent_age_ms_max < self.limits.duplicate_window_ms:
+            problems.append(
+                f"limits.intent_age_ms_max: {self.limits.intent_age_ms_max} contradicts limits.duplicate_window_ms {self.limits.duplicate_window_ms}, it must be at least equal"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the suite: the feed's, or, when it names none, the strategies'."""
+        return self.feed.symbols or tuple(sorted({s for strategy in self.strategies.values() for s in strategy.symbols}))
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """The instrument of a symbol: its own row, else the `default` row, else None (and nothing may trade)."""
+        row = self.instruments.get(symbol) or self.instruments.get("default")
+        return None if row is None else Instrument(symbol=symbol, **row.model_dump())

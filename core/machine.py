@@ -14,12 +14,18 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from core.contracts import Approval, Contract, KillSwitchState, MarketData, OperatorCommand
+from core.contracts import (
+    Approval,
+    Contract,
+    KillSwitchState,
+    MarketData,
+    OperatorCommand,
+)
 from core.venue import VenueEvent, VenueReply, VenueRequest
 
 __all__ = [
-    "NO_NEEDS",
     "NOTHING_ATTACHED",
+    "NO_NEEDS",
     "Answer",
     "Archive",
     "Attached",
@@ -34,6 +40,7 @@ __all__ = [
     "FeedRow",
     "Halt",
     "Input",
+    "LinkStopped",
     "Log",
     "Machine",
     "Mark",
@@ -61,7 +68,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     as_of_ns: int
 
 
-class Needs(_Struct):
+class Needs(_Struct, frozen=True):
     """What must stand beside an input: marks of `symbols`, archived rows of (kind, key), rows of the feed step `feed_step`."""
 
     symbols: tuple[str, ...] = ()
@@ -103,7 +110,7 @@ class Message(msgspec.Struct, frozen=True):
     correlation_id: str = ""
 
 
-class Wake(_Struct, tag=True):
+class Wake(_Struct, frozen=True, tag=True):
     """The machine's `next_wake_ns` has come; one for all that were missed."""
 
     due_ns: int
@@ -117,26 +124,34 @@ class Command(msgspec.Struct, frozen=True, tag=True):
     body: OperatorCommand | VenueRequest
 
 
-class Settled(_Struct, tag=True):
+class Settled(_Struct, frozen=True, tag=True):
     """Replay only: every durable consumer has handled, and published the consequences of, everything up to `step`."""
 
     step: int
 
 
-class FeedExhausted(_Struct, tag=True):
+class FeedExhausted(_Struct, frozen=True, tag=True):
     """Replay only: the feed holds no step after `step`."""
 
     step: int
 
 
-class VenueLinkState(_Struct, tag=True):
+class VenueLinkState(_Struct, frozen=True, tag=True):
     """The venue connection came up or went down."""
 
     connected: bool
     text: str = ""
 
 
-Fact = KillSwitchState | Settled | FeedExhausted | VenueLinkState
+class LinkStopped(_Struct, frozen=True, tag=True):
+    """A durable link of this daemon stands still (poison, foreign epoch): what it carried is unknown until a person acts."""
+
+    topic: str
+    producer: str
+    reason: str
+
+
+Fact = KillSwitchState | Settled | FeedExhausted | VenueLinkState | LinkStopped
 
 
 class Observed(msgspec.Struct, frozen=True, tag=True):

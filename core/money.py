@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import (
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Decimal,
+    InvalidOperation,
+)
 
 __all__ = ["ZERO", "ceil_to", "decimal_of", "floor_to", "is_on_grid", "normal", "require_finite", "require_positive", "round_to"]
 

@@ -6,7 +6,7 @@ Live, in simulation and in tests the same node runs; only what stands behind the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -48,7 +48,7 @@ class StreamSlice(msgspec.Struct, frozen=True):
     epoch: str
 
 
-class PublishStatus(str, Enum):
+class PublishStatus(StrEnum):
     """What the publish script answered.
 
     STORED: all are in the stream (now or already). BEHIND: nothing was written, the stream ends at `last_seq`: top up.
@@ -117,3 +117,6 @@ class Clock(Protocol):
 
     def now_ns(self) -> int:
         """Nanoseconds UTC; never decreases."""
+
+    def observe(self, now_ns: int) -> None:
+        """The session clock's topic said this. A system clock does not care."""

@@ -8,7 +8,7 @@ for the slowest row in it, so a consumer that is down loses nothing.
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -45,7 +45,7 @@ from core.contracts import (
 __all__ = ["ROSTER", "Consumer", "Daemon", "Delivery", "Topic", "View", "consumed_by", "produced_by", "topic_of", "topic_table"]
 
 
-class Daemon(str, Enum):
+class Daemon(StrEnum):
     """The daemons that speak on the bus, by the name their streams carry."""
 
     MD_INGEST = "md_ingest"
@@ -56,14 +56,14 @@ class Daemon(str, Enum):
     PAPER_VENUE = "paper_venue"
 
 
-class Delivery(str, Enum):
+class Delivery(StrEnum):
     """DURABLE: in sequence, exactly once in effect, kept until all consumers acknowledged. LOSSY: conflated, droppable, dated."""
 
     DURABLE = "DURABLE"
     LOSSY = "LOSSY"
 
 
-class View(str, Enum):
+class View(StrEnum):
     """How a consumer takes a durable topic.
 
     JOURNALED: every message is an input of the machine. AS_MARKS: the shell keeps the latest price per symbol and attaches
@@ -109,7 +109,7 @@ class Topic(msgspec.Struct, frozen=True):
 
 
 _EVERY_DAEMON = tuple(Daemon)
-_CLOCKED = tuple(Consumer(d) for d in (Daemon.STRATEGY_RUNNER, Daemon.RISK_ENGINE, Daemon.OMS, Daemon.BROKER)) + (Consumer(Daemon.PAPER_VENUE, sees_future=True),)
+_CLOCKED = (*(Consumer(d) for d in (Daemon.STRATEGY_RUNNER, Daemon.RISK_ENGINE, Daemon.OMS, Daemon.BROKER)), Consumer(Daemon.PAPER_VENUE, sees_future=True))
 
 MD_BARS = Topic(
     "md.bars.{timeframe}.{symbol}",
@@ -220,7 +220,7 @@ def topic_table() -> str:
     """The table as Markdown, for docs/ARCHITECTURE.md."""
     lines = ["| Topic | Messages | Producer | Durable consumers | A lost message costs |", "|---|---|---|---|---|"]
     for topic in ROSTER:
-        consumers = ", ".join(c.daemon.value + (" (marks)" if c.view is View.AS_MARKS else "") for c in topic.consumers) or "–"
-        producers = "every daemon" if topic.producers == _EVERY_DAEMON else ", ".join(d.value for d in topic.producers) or "–"
+        consumers = ", ".join(c.daemon.value + (" (marks)" if c.view is View.AS_MARKS else "") for c in topic.consumers) or "-"
+        producers = "every daemon" if topic.producers == _EVERY_DAEMON else ", ".join(d.value for d in topic.producers) or "-"
         lines.append(f"| `{topic.pattern}` | {', '.join(t.__name__ for t in topic.types)} | {producers} | {consumers} | {topic.loss} |")
     return "\n".join(lines)

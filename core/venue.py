@@ -12,7 +12,14 @@ from typing import Protocol
 
 import msgspec
 
-from core.contracts import BalanceSnapshot, OrderStatus, OrderType, PositionSnapshot, Side, TimeInForce
+from core.contracts import (
+    BalanceSnapshot,
+    OrderStatus,
+    OrderType,
+    PositionSnapshot,
+    Side,
+    TimeInForce,
+)
 from core.ids import content_hash
 from core.money import ZERO
 
@@ -50,7 +57,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     pass
 
 
-class BrokerOrderReq(_Data):
+class BrokerOrderReq(_Data, frozen=True):
     """Terms of one order as the venue gets them."""
 
     client_order_id: str
@@ -63,7 +70,7 @@ class BrokerOrderReq(_Data):
     stop_price: Decimal | None = None
 
 
-class BrokerOrderAck(_Data):
+class BrokerOrderAck(_Data, frozen=True):
     """The venue has this order. An acknowledgement without a venue order id is no acknowledgement."""
 
     client_order_id: str
@@ -71,7 +78,7 @@ class BrokerOrderAck(_Data):
     accepted_ns: int
 
 
-class BrokerOrderUpdate(_Data):
+class BrokerOrderUpdate(_Data, frozen=True):
     """The venue's whole view of one order. `status` is its word mapped onto ours."""
 
     client_order_id: str
@@ -90,7 +97,7 @@ class BrokerOrderUpdate(_Data):
     reject_reason: str = ""
 
 
-class BrokerFill(_Data):
+class BrokerFill(_Data, frozen=True):
     """One execution in the venue's own ledger. `cursor` orders all fills of the account."""
 
     cursor: int
@@ -108,20 +115,20 @@ class BrokerFill(_Data):
     fee_asset: str = ""
 
 
-class Place(_Data, tag="Place"):
+class Place(_Data, frozen=True, tag="Place"):
     """Place an order."""
 
     order: BrokerOrderReq
 
 
-class Cancel(_Data, tag="Cancel"):
+class Cancel(_Data, frozen=True, tag="Cancel"):
     """Ask for an order's end."""
 
     client_order_id: str
     venue_order_id: str = ""
 
 
-class Replace(_Data, tag="Replace"):
+class Replace(_Data, frozen=True, tag="Replace"):
     """Ask for other terms of an order, under a new client order id."""
 
     orig_client_order_id: str
@@ -129,19 +136,19 @@ class Replace(_Data, tag="Replace"):
     venue_order_id: str = ""
 
 
-class Lookup(_Data, tag="Lookup"):
+class Lookup(_Data, frozen=True, tag="Lookup"):
     """Ask what the venue knows under a client order id."""
 
     client_order_id: str
 
 
-class FetchOpenOrders(_Data, tag="FetchOpenOrders"):
+class FetchOpenOrders(_Data, frozen=True, tag="FetchOpenOrders"):
     """Ask for everything open, of one symbol or of all."""
 
     symbol: str | None = None
 
 
-class FetchFills(_Data, tag="FetchFills"):
+class FetchFills(_Data, frozen=True, tag="FetchFills"):
     """Ask for the account's fills with a cursor above `cursor`, oldest first."""
 
     cursor: int
@@ -151,50 +158,50 @@ class FetchFills(_Data, tag="FetchFills"):
 VenueRequest = Place | Cancel | Replace | Lookup | FetchOpenOrders | FetchFills
 
 
-class Accepted(_Data, tag="Accepted"):
+class Accepted(_Data, frozen=True, tag="Accepted"):
     """The venue took the request: an order is acknowledged, a cancel or replace is *requested* (not done)."""
 
     ack: BrokerOrderAck
 
 
-class Refused(_Data, tag="Refused"):
+class Refused(_Data, frozen=True, tag="Refused"):
     """A definite negative answer: nothing was done and nothing will be."""
 
     code: str
     text: str = ""
 
 
-class NotFound(_Data, tag="NotFound"):
+class NotFound(_Data, frozen=True, tag="NotFound"):
     """The venue answered and knows no such order *now*."""
 
 
-class OrderFound(_Data, tag="OrderFound"):
+class OrderFound(_Data, frozen=True, tag="OrderFound"):
     """The venue's view of the order asked for."""
 
     order: BrokerOrderUpdate
 
 
-class OrdersFetched(_Data, tag="OrdersFetched"):
+class OrdersFetched(_Data, frozen=True, tag="OrdersFetched"):
     """Everything asked for; an empty tuple is an answer, a failed query never looks like one."""
 
     orders: tuple[BrokerOrderUpdate, ...]
 
 
-class FillsFetched(_Data, tag="FillsFetched"):
+class FillsFetched(_Data, frozen=True, tag="FillsFetched"):
     """Fills above the cursor asked for, oldest first; `is_last` says nothing newer existed."""
 
     fills: tuple[BrokerFill, ...]
     is_last: bool
 
 
-class OutcomeUnknown(_Data, tag="OutcomeUnknown"):
+class OutcomeUnknown(_Data, frozen=True, tag="OutcomeUnknown"):
     """Timeout, reset, 5xx, a reply that is no answer: what happened is unknown, which is never 'failed'."""
 
     cause: str
     text: str = ""
 
 
-class NotSent(_Data, tag="NotSent"):
+class NotSent(_Data, frozen=True, tag="NotSent"):
     """Our own last gate refused before the wire: evidence that the venue never saw it."""
 
     code: str
@@ -204,7 +211,7 @@ class NotSent(_Data, tag="NotSent"):
 VenueReply = Accepted | Refused | NotFound | OrderFound | OrdersFetched | FillsFetched | OutcomeUnknown | NotSent
 
 
-class OrderUpdated(_Data, tag="OrderUpdated"):
+class OrderUpdated(_Data, frozen=True, tag="OrderUpdated"):
     """Pushed: the order's state changed without an execution (acknowledged, cancelled, expired, rejected, replaced)."""
 
     cursor: int
@@ -212,7 +219,7 @@ class OrderUpdated(_Data, tag="OrderUpdated"):
     orig_client_order_id: str = ""
 
 
-class OrderFilled(_Data, tag="OrderFilled"):
+class OrderFilled(_Data, frozen=True, tag="OrderFilled"):
     """Pushed: one execution, with the order's resulting status."""
 
     cursor: int
@@ -220,7 +227,7 @@ class OrderFilled(_Data, tag="OrderFilled"):
     status: OrderStatus
 
 
-class RequestRejected(_Data, tag="RequestRejected"):
+class RequestRejected(_Data, frozen=True, tag="RequestRejected"):
     """Pushed: a cancel or replace request was refused after it had been taken."""
 
     cursor: int

@@ -18,8 +18,24 @@ from core.contracts.control import (
     TripKillSwitch,
 )
 from core.contracts.execution import ExecutionReport, FillEvent, VenueReport
-from core.contracts.intent import CancelIntent, Intent, OrderIntent, OrderType, ReplaceIntent, Side, TimeInForce
-from core.contracts.market import Bar, BookLevel, BookSnapshot, BookUpdate, MarketData, Ticker, Trade
+from core.contracts.intent import (
+    CancelIntent,
+    Intent,
+    OrderIntent,
+    OrderType,
+    ReplaceIntent,
+    Side,
+    TimeInForce,
+)
+from core.contracts.market import (
+    Bar,
+    BookLevel,
+    BookSnapshot,
+    BookUpdate,
+    MarketData,
+    Ticker,
+    Trade,
+)
 from core.contracts.order import (
     CancelOrder,
     ExecType,
@@ -31,8 +47,22 @@ from core.contracts.order import (
     SubmitOrder,
 )
 from core.contracts.position import AccountSnapshot, BalanceSnapshot, PositionSnapshot
-from core.contracts.risk import Approval, Denial, Evidence, RiskDecision, RiskEvent, TradingState, Verdict
-from core.contracts.telemetry import Alert, AlertRule, NotificationChannel, NoTrade, Severity
+from core.contracts.risk import (
+    Approval,
+    Denial,
+    Evidence,
+    RiskDecision,
+    RiskEvent,
+    TradingState,
+    Verdict,
+)
+from core.contracts.telemetry import (
+    Alert,
+    AlertRule,
+    NotificationChannel,
+    NoTrade,
+    Severity,
+)
 
 __all__ = [
     "AccountSnapshot",

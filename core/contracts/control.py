@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from core.contracts.base import Contract
 from core.contracts.risk import TradingState
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class SessionPhase(str, Enum):
+class SessionPhase(StrEnum):
     """The two halves of a replayed instant: first the market moves, then everyone may look; ENDED closes the session."""
 
     MARKET = "MARKET"
@@ -33,7 +33,7 @@ class SessionPhase(str, Enum):
     ENDED = "ENDED"
 
 
-class SessionClock(Contract, tag="SessionClock.1"):
+class SessionClock(Contract, frozen=True, tag="SessionClock.1"):
     """Feed time of a replay. Topic control.clock · Producer md_ingest · Consumers every daemon that runs on the session clock.
 
     MARKET is stamped one nanosecond before the data it announces becomes visible, DECIDE exactly when it does.
@@ -44,7 +44,7 @@ class SessionClock(Contract, tag="SessionClock.1"):
     phase: SessionPhase
 
 
-class ArmLease(Contract, tag="ArmLease.1"):
+class ArmLease(Contract, frozen=True, tag="ArmLease.1"):
     """Risk's word that risk-increasing orders may leave, until a boot-clock time. Topic control.lease · Producer risk_engine · Consumers broker."""
 
     account: str
@@ -52,7 +52,7 @@ class ArmLease(Contract, tag="ArmLease.1"):
     valid_until_boot_ns: int
 
 
-class Heartbeat(Contract, tag="Heartbeat.1"):
+class Heartbeat(Contract, frozen=True, tag="Heartbeat.1"):
     """A daemon is alive. Topic control.heartbeat · Producer every daemon · Consumers observers."""
 
     daemon: str
@@ -61,7 +61,7 @@ class Heartbeat(Contract, tag="Heartbeat.1"):
     sent_ns: int
 
 
-class LimitsChanged(Contract, tag="LimitsChanged.1"):
+class LimitsChanged(Contract, frozen=True, tag="LimitsChanged.1"):
     """The limits in force. Topic control.limits · Producer risk_engine · Consumers observers."""
 
     limits_version: str
@@ -70,7 +70,7 @@ class LimitsChanged(Contract, tag="LimitsChanged.1"):
     changed_ns: int
 
 
-class KillSwitchStatus(str, Enum):
+class KillSwitchStatus(StrEnum):
     """What one look at the kill file said. UNREADABLE denies for as long as it lasts and clears by itself."""
 
     CLEAR = "CLEAR"
@@ -78,7 +78,7 @@ class KillSwitchStatus(str, Enum):
     UNREADABLE = "UNREADABLE"
 
 
-class KillSwitchState(Contract, tag="KillSwitchState.1"):
+class KillSwitchState(Contract, frozen=True, tag="KillSwitchState.1"):
     """One observation of the kill switch: an empty kill file means HALTED, one that says REDUCING lets reductions through."""
 
     status: KillSwitchStatus
@@ -87,34 +87,34 @@ class KillSwitchState(Contract, tag="KillSwitchState.1"):
     actor: str = ""
 
 
-class SetTradingState(Contract, tag="SetTradingState.1"):
+class SetTradingState(Contract, frozen=True, tag="SetTradingState.1"):
     """Operator: change the trading state of the account (risk_engine)."""
 
     trading_state: TradingState
     reason: str
 
 
-class TripKillSwitch(Contract, tag="TripKillSwitch.1"):
+class TripKillSwitch(Contract, frozen=True, tag="TripKillSwitch.1"):
     """Operator or control: stop (risk_engine)."""
 
     trading_state: TradingState
     reason: str
 
 
-class ClearKillSwitch(Contract, tag="ClearKillSwitch.1"):
+class ClearKillSwitch(Contract, frozen=True, tag="ClearKillSwitch.1"):
     """Operator: the cause is gone, trading may resume (risk_engine)."""
 
     reason: str
 
 
-class StrategyAction(str, Enum):
+class StrategyAction(StrEnum):
     """What can be done to a strategy at run time."""
 
     ENABLE = "ENABLE"
     DISABLE = "DISABLE"
 
 
-class SetStrategyState(Contract, tag="SetStrategyState.1"):
+class SetStrategyState(Contract, frozen=True, tag="SetStrategyState.1"):
     """Operator: switch a strategy on or off at once (strategy_runner). Its resting entries are cancelled, its exits stay."""
 
     strategy_id: str
@@ -122,7 +122,7 @@ class SetStrategyState(Contract, tag="SetStrategyState.1"):
     reason: str
 
 
-class CancelAllOrders(Contract, tag="CancelAllOrders.1"):
+class CancelAllOrders(Contract, frozen=True, tag="CancelAllOrders.1"):
     """Operator or kill file: cancel everything of ours that is open (broker)."""
 
     reason: str

@@ -12,7 +12,7 @@ from core.money import ZERO, require_finite, require_positive
 __all__ = ["ExecutionReport", "FillEvent", "VenueReport"]
 
 
-class VenueReport(Contract, tag="VenueReport.1"):
+class VenueReport(Contract, frozen=True, tag="VenueReport.1"):
     """One fact about one order from the venue, or from our own gateway about its attempt (FIX 8 and 9).
 
     Topic broker.reports.{venue} · Producer broker · Consumers oms.
@@ -61,7 +61,7 @@ class VenueReport(Contract, tag="VenueReport.1"):
             require_positive("last_price", self.last_price)
 
 
-class FillEvent(Contract, tag="FillEvent.1"):
+class FillEvent(Contract, frozen=True, tag="FillEvent.1"):
     """A booked execution of ours. Topic fills.new · Producer oms · Consumers observers. The dedupe key is (venue, account, symbol, venue_order_id, exec_id)."""
 
     exec_id: str
@@ -82,7 +82,7 @@ class FillEvent(Contract, tag="FillEvent.1"):
     slice_id: str = ""
 
 
-class ExecutionReport(Contract, tag="ExecutionReport.1"):
+class ExecutionReport(Contract, frozen=True, tag="ExecutionReport.1"):
     """The state of a parent order. Topic exec.reports · Producer executor · Consumers observers."""
 
     execution_id: str

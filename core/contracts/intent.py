@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 
 from core.contracts.base import Contract
 from core.money import require_positive
@@ -11,7 +11,7 @@ from core.money import require_positive
 __all__ = ["CancelIntent", "Intent", "OrderIntent", "OrderType", "ReplaceIntent", "Side", "TimeInForce", "require_prices"]
 
 
-class Side(str, Enum):
+class Side(StrEnum):
     """Direction (FIX 54)."""
 
     BUY = "BUY"
@@ -28,7 +28,7 @@ class Side(str, Enum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
-class OrderType(str, Enum):
+class OrderType(StrEnum):
     """Kind (FIX 40)."""
 
     MARKET = "MARKET"
@@ -47,7 +47,7 @@ class OrderType(str, Enum):
         return self in (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
-class TimeInForce(str, Enum):
+class TimeInForce(StrEnum):
     """Life (FIX 59)."""
 
     DAY = "DAY"
@@ -67,7 +67,7 @@ def require_prices(order_type: OrderType, limit_price: Decimal | None, stop_pric
             require_positive(name, price)
 
 
-class OrderIntent(Contract, tag="OrderIntent.1"):
+class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
     """A wish to trade.
 
     Topic strat.intent · Producer strategy_runner · Consumers risk_engine.
@@ -112,7 +112,7 @@ class OrderIntent(Contract, tag="OrderIntent.1"):
             raise ValueError(f"ttl_ms: {self.ttl_ms} is not allowed, it must be greater than 0")
 
 
-class CancelIntent(Contract, tag="CancelIntent.1"):
+class CancelIntent(Contract, frozen=True, tag="CancelIntent.1"):
     """A wish to cancel what an earlier intent became. Topic strat.intent · Producer strategy_runner · Consumers risk_engine, which always passes it."""
 
     intent_id: str
@@ -122,7 +122,7 @@ class CancelIntent(Contract, tag="CancelIntent.1"):
     reason: str = ""
 
 
-class ReplaceIntent(Contract, tag="ReplaceIntent.1"):
+class ReplaceIntent(Contract, frozen=True, tag="ReplaceIntent.1"):
     """A wish to change a resting order's quantity or prices. Topic strat.intent · Producer strategy_runner · Consumers risk_engine.
 
     None leaves a term as it is. More quantity or a worse price is new risk and needs a new approval.

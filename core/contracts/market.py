@@ -19,7 +19,7 @@ def _require_size(name: str, value: float) -> None:
         raise ValueError(f"{name}: {value} is not a size, a finite number of at least 0 is required")
 
 
-class Bar(Contract, tag="Bar.1"):
+class Bar(Contract, frozen=True, tag="Bar.1"):
     """One completed bar of trades in [open_ns, close_ns).
 
     Topic md.bars.{timeframe}.{symbol} · Producer md_ingest · Consumers strategy_runner, paper_venue, risk_engine (marks).
@@ -51,7 +51,7 @@ class Bar(Contract, tag="Bar.1"):
         return self.close_ns
 
 
-class Trade(Contract, tag="Trade.1"):
+class Trade(Contract, frozen=True, tag="Trade.1"):
     """One print of the market's own (FIX 269=2). Topic md.trades.{symbol} · Producer md_ingest · Consumers strategy_runner."""
 
     symbol: str
@@ -65,7 +65,7 @@ class Trade(Contract, tag="Trade.1"):
         _require_size("size", self.size)
 
 
-class Ticker(Contract, tag="Ticker.1"):
+class Ticker(Contract, frozen=True, tag="Ticker.1"):
     """Best bid and offer. Topic md.ticker.{symbol} · Producer md_ingest · Consumers strategy_runner, risk_engine (marks)."""
 
     symbol: str
@@ -82,7 +82,7 @@ class Ticker(Contract, tag="Ticker.1"):
             _require_size(name, getattr(self, name))
 
 
-class BookLevel(Contract, array_like=True):
+class BookLevel(Contract, frozen=True, array_like=True):
     """One price level; size 0 in an update deletes it."""
 
     price: float
@@ -93,7 +93,7 @@ class BookLevel(Contract, array_like=True):
         _require_size("size", self.size)
 
 
-class BookSnapshot(Contract, tag="BookSnapshot.1"):
+class BookSnapshot(Contract, frozen=True, tag="BookSnapshot.1"):
     """A whole order book, best level first. Topic md.book.{symbol} · Producer md_ingest · Consumers strategy_runner."""
 
     symbol: str
@@ -103,7 +103,7 @@ class BookSnapshot(Contract, tag="BookSnapshot.1"):
     exchange_ns: int
 
 
-class BookUpdate(Contract, tag="BookUpdate.1"):
+class BookUpdate(Contract, frozen=True, tag="BookUpdate.1"):
     """Changed levels since `previous_update_id`. Topic md.book.{symbol} · Producer md_ingest · Consumers strategy_runner."""
 
     symbol: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 
 from core.contracts.base import Contract
 from core.contracts.intent import OrderType, Side, TimeInForce, require_prices
@@ -14,7 +14,7 @@ from core.money import ZERO, require_positive
 __all__ = ["CancelOrder", "ExecType", "LedgerAdjusted", "OrderInstruction", "OrderStateChanged", "OrderStatus", "ReplaceOrder", "SubmitOrder"]
 
 
-class OrderStatus(str, Enum):
+class OrderStatus(StrEnum):
     """Where an order stands (FIX 39). Derived from facts, never stored as truth. REJECTED and EXPIRED are the venue's words only."""
 
     PENDING = "PENDING"
@@ -35,7 +35,7 @@ class OrderStatus(str, Enum):
 _TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 
 
-class ExecType(str, Enum):
+class ExecType(StrEnum):
     """What happened (FIX 150), plus six facts of our own gateway's: ATTEMPTED, NOT_SENT, IN_DOUBT, RESOLVED, NEVER_REACHED, LOST."""
 
     ATTEMPTED = "ATTEMPTED"
@@ -65,7 +65,7 @@ class ExecType(str, Enum):
     ORDER_STATUS = "ORDER_STATUS"
 
 
-class SubmitOrder(Contract, tag="SubmitOrder.1"):
+class SubmitOrder(Contract, frozen=True, tag="SubmitOrder.1"):
     """Place this order (FIX D). Topic orders.accepted.{venue} · Producer oms · Consumers broker.
 
     Carries the approval it was allowed with; the broker refuses content that differs from what was approved.
@@ -95,7 +95,7 @@ class SubmitOrder(Contract, tag="SubmitOrder.1"):
         require_prices(self.order_type, self.limit_price, self.stop_price)
 
 
-class CancelOrder(Contract, tag="CancelOrder.1"):
+class CancelOrder(Contract, frozen=True, tag="CancelOrder.1"):
     """Cancel this order (FIX F). Topic orders.accepted.{venue} · Producer oms · Consumers broker. Needs no approval, is never held back."""
 
     client_order_id: str
@@ -108,7 +108,7 @@ class CancelOrder(Contract, tag="CancelOrder.1"):
     reason: str = ""
 
 
-class ReplaceOrder(Contract, tag="ReplaceOrder.1"):
+class ReplaceOrder(Contract, frozen=True, tag="ReplaceOrder.1"):
     """Change this order (FIX G). Topic orders.accepted.{venue} · Producer oms · Consumers broker. All terms are the wanted ones."""
 
     client_order_id: str
@@ -136,7 +136,7 @@ class ReplaceOrder(Contract, tag="ReplaceOrder.1"):
 OrderInstruction = SubmitOrder | CancelOrder | ReplaceOrder
 
 
-class OrderStateChanged(Contract, tag="OrderStateChanged.1"):
+class OrderStateChanged(Contract, frozen=True, tag="OrderStateChanged.1"):
     """One change of one order, with the position and cash it left behind (FIX 8 seen from our ledger).
 
     Topic orders.events · Producer oms · Consumers risk_engine, strategy_runner.
@@ -175,7 +175,7 @@ class OrderStateChanged(Contract, tag="OrderStateChanged.1"):
     slice_id: str = ""
 
 
-class LedgerAdjusted(Contract, tag="LedgerAdjusted.1"):
+class LedgerAdjusted(Contract, frozen=True, tag="LedgerAdjusted.1"):
     """A position or cash change that no execution of ours explains. Topic orders.events · Producer oms · Consumers risk_engine, strategy_runner.
 
     Suspense bookings, adjustments by reconciliation or an operator, corporate actions, transfers.

@@ -9,7 +9,7 @@ from core.contracts.base import Contract
 __all__ = ["AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
 
 
-class PositionSnapshot(Contract, tag="PositionSnapshot.1"):
+class PositionSnapshot(Contract, frozen=True, tag="PositionSnapshot.1"):
     """A position of one owner. Topic positions.snapshot · Producer oms · Consumers observers.
 
     `strategy_id` is the owner; `_external`, `_suspense` and `_adjustment` are reserved owners. `position_qty` is signed
@@ -25,7 +25,7 @@ class PositionSnapshot(Contract, tag="PositionSnapshot.1"):
     as_of_ns: int
 
 
-class BalanceSnapshot(Contract, tag="BalanceSnapshot.1"):
+class BalanceSnapshot(Contract, frozen=True, tag="BalanceSnapshot.1"):
     """The ledger's balance of one asset in one account. Part of OrderStateChanged and AccountSnapshot."""
 
     account: str
@@ -34,7 +34,7 @@ class BalanceSnapshot(Contract, tag="BalanceSnapshot.1"):
     as_of_ns: int
 
 
-class AccountSnapshot(Contract, tag="AccountSnapshot.1"):
+class AccountSnapshot(Contract, frozen=True, tag="AccountSnapshot.1"):
     """All balances of an account. Topic account.snapshot · Producer oms · Consumers observers."""
 
     account: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 
 from core.contracts.base import Contract
 from core.contracts.intent import Intent, Side
@@ -11,14 +11,14 @@ from core.contracts.intent import Intent, Side
 __all__ = ["Approval", "Denial", "Evidence", "RiskDecision", "RiskEvent", "TradingState", "Verdict"]
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """Risk's answer to one intent."""
 
     ALLOWED = "ALLOWED"
     DENIED = "DENIED"
 
 
-class TradingState(str, Enum):
+class TradingState(StrEnum):
     """How much is allowed: everything, only what reduces, or nothing but cancels and the flatten."""
 
     ACTIVE = "ACTIVE"
@@ -26,7 +26,7 @@ class TradingState(str, Enum):
     HALTED = "HALTED"
 
 
-class Denial(Contract):
+class Denial(Contract, frozen=True):
     """One control's refusal: `code` from risk/denials, `evidence` as `key=value, key=value`."""
 
     code: str
@@ -36,7 +36,7 @@ class Denial(Contract):
         return f"{self.code}: {self.evidence}" if self.evidence else self.code
 
 
-class Evidence(Contract):
+class Evidence(Contract, frozen=True):
     """What a decision was based on. Quantities in instrument units, money in account currency, ages in milliseconds.
 
     None means the fact was missing when the decision was taken; risk then denied what needed it.
@@ -53,7 +53,7 @@ class Evidence(Contract):
     reduces: bool = False
 
 
-class Approval(Contract):
+class Approval(Contract, frozen=True):
     """Permission to send exactly one order: bound to its content, its limits version and a deadline.
 
     The broker checks it last thing before the wire. `mac` is empty until a key is configured.
@@ -70,7 +70,7 @@ class Approval(Contract):
     mac: str = ""
 
 
-class RiskDecision(Contract, tag="RiskDecision.1"):
+class RiskDecision(Contract, frozen=True, tag="RiskDecision.1"):
     """The answer to one intent, allowed or denied, with everything it was based on.
 
     Topic risk.decision · Producer risk_engine · Consumers oms, strategy_runner.
@@ -87,7 +87,7 @@ class RiskDecision(Contract, tag="RiskDecision.1"):
     approval: Approval | None = None
 
 
-class RiskEvent(Contract, tag="RiskEvent.1"):
+class RiskEvent(Contract, frozen=True, tag="RiskEvent.1"):
     """A limit used, a lock, a state change or a trip. Topic telemetry.risk · Producer risk_engine · Consumers observers."""
 
     event: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from core.contracts.base import Contract
 
 __all__ = ["Alert", "AlertRule", "NoTrade", "NotificationChannel", "Severity"]
 
 
-class Severity(str, Enum):
+class Severity(StrEnum):
     """How urgently a person is needed."""
 
     INFO = "INFO"
@@ -17,7 +17,7 @@ class Severity(str, Enum):
     CRITICAL = "CRITICAL"
 
 
-class NoTrade(Contract, tag="NoTrade.1"):
+class NoTrade(Contract, frozen=True, tag="NoTrade.1"):
     """Why a strategy did nothing on a datum. Topic telemetry.no_trade · Producer strategy_runner · Consumers observers."""
 
     strategy_id: str
@@ -27,7 +27,7 @@ class NoTrade(Contract, tag="NoTrade.1"):
     occurred_ns: int
 
 
-class Alert(Contract, tag="Alert.1"):
+class Alert(Contract, frozen=True, tag="Alert.1"):
     """Something a person should know. Topic alerts.fired · Producer any daemon · Consumers observers."""
 
     name: str
@@ -37,7 +37,7 @@ class Alert(Contract, tag="Alert.1"):
     occurred_ns: int
 
 
-class AlertRule(Contract, tag="AlertRule.1"):
+class AlertRule(Contract, frozen=True, tag="AlertRule.1"):
     """When a metric is worth an alert: `comparison` holds between metric and `threshold` for `for_s` seconds."""
 
     name: str
@@ -48,7 +48,7 @@ class AlertRule(Contract, tag="AlertRule.1"):
     severity: Severity
 
 
-class NotificationChannel(Contract, tag="NotificationChannel.1"):
+class NotificationChannel(Contract, frozen=True, tag="NotificationChannel.1"):
     """Where alerts of at least `severity_min` are sent."""
 
     name: str

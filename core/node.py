@@ -1,0 +1,693 @@
+"""The node around a machine: order, commit, publish, perform. Sans-I/O.
+
+A shell (live or simulated) tells the node what happened (`on_*`), asks it to `step`, and performs the actions it gets
+**in the order given**. The order is the guarantee: a `Commit` comes before every `Write`, `Call`, `Reply` and `SendPush` it
+justifies, so a crash between any two actions loses nothing and doubles nothing.
+
+What stands behind an acknowledgement: every consequence of the acknowledged input is published (and its venue calls have
+their outcome). Therefore, if in one cut over all streams every durable consumer has acknowledged every last message,
+nothing is under way anywhere: that is how a replay knows that an instant has settled.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, assert_never
+
+import msgspec
+
+from core.codec import Codec, Envelope
+from core.contracts import Bar, Contract, KillSwitchState, SessionClock
+from core.errors import DecodeError, NjordError
+from core.journal import (
+    MESSAGE_KIND,
+    ArchiveRow,
+    Batch,
+    CallRow,
+    InputRow,
+    OutputRow,
+    QuarantineRow,
+    encode_attached,
+    encode_call,
+    encode_input,
+)
+from core.link import Link, LinkHole, Read
+from core.machine import (
+    NO_NEEDS,
+    NOTHING_ATTACHED,
+    Answer,
+    Archive,
+    Attached,
+    CallInterrupted,
+    CallReplied,
+    CallVenue,
+    Command,
+    Effect,
+    FeedRow,
+    Halt,
+    Input,
+    LinkStopped,
+    Log,
+    Machine,
+    Mark,
+    Message,
+    Needs,
+    Observed,
+    Publish,
+    Push,
+    VenuePushed,
+    Wake,
+)
+from core.outbox import Outbox, ReadOutputs, Write
+from core.ports import Clock, Entry, PublishOutcome, PublishStatus, StreamId
+from core.recovery import Restored
+from core.topics import View
+from core.venue import NotSent, VenueEvent, VenueReply, VenueRequest
+from core.wire import message_of, wrap
+
+__all__ = [
+    "EXIT_FENCED",
+    "EXIT_HALT",
+    "EXIT_POISON",
+    "Acknowledge",
+    "AcknowledgePush",
+    "Action",
+    "Call",
+    "Commit",
+    "Exit",
+    "Gate",
+    "Node",
+    "NodeSpec",
+    "Reply",
+    "SendPush",
+    "Subscription",
+    "Surroundings",
+    "Tell",
+    "Trim",
+]
+
+EXIT_HALT = 70
+EXIT_FENCED = 71
+EXIT_POISON = 75
+
+Gate = Callable[[VenueRequest, Any, KillSwitchState, int], NotSent | None]
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """One stream this daemon takes in. `sees_future` lets data through before the clock says anyone may see it (the venue)."""
+
+    stream: StreamId
+    view: View = View.JOURNALED
+    sees_future: bool = False
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """A daemon as the node sees it: its name, what it takes in, what it says and who must have heard it.
+
+    `pushes_events` is the venue's: until its broker has subscribed, what was pushed before counts as not taken.
+    """
+
+    daemon: str
+    subscriptions: tuple[Subscription, ...]
+    produces: dict[str, tuple[str, ...]]
+    batch_max: int = 256
+    snapshot_every: int = 5_000
+    pushes_events: bool = False
+
+
+class Surroundings(Protocol):
+    """What the shell can look up at once, for attachments and for the last gate."""
+
+    def archived(self, keys: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+        """Archived rows by `kind/key`."""
+
+    def feed(self, step: int) -> tuple[FeedRow, ...]:
+        """The rows of a recorded or synthetic feed step; empty beyond its end."""
+
+    def kill_switch(self) -> KillSwitchState:
+        """A fresh look at the kill file."""
+
+
+class Commit(NamedTuple):
+    """Make this durable before anything that follows it in the list."""
+
+    batch: Batch
+
+
+class Call(NamedTuple):
+    """Ask the venue now."""
+
+    call: CallVenue
+
+
+class Reply(NamedTuple):
+    """Answer a command."""
+
+    answer: Answer
+
+
+class SendPush(NamedTuple):
+    """Venue side: send an event to the connected account."""
+
+    event: VenueEvent
+
+
+class AcknowledgePush(NamedTuple):
+    """Broker side: everything the venue pushed up to this cursor is journaled and its reports are published."""
+
+    cursor: int
+
+
+class Acknowledge(NamedTuple):
+    """Tell producers how far this daemon has handled their streams."""
+
+    seqs: dict[StreamId, int]
+
+
+class Trim(NamedTuple):
+    """Forget what every durable consumer has acknowledged."""
+
+    stream: StreamId
+    below_seq: int
+
+
+class Tell(NamedTuple):
+    """Write a log line."""
+
+    log: Log
+
+
+class Exit(NamedTuple):
+    """Stop the process."""
+
+    code: int
+    reason: str
+
+
+Action = Commit | Write | ReadOutputs | Read | Call | Reply | SendPush | AcknowledgePush | Acknowledge | Trim | Tell | Exit
+
+_Item = tuple[Envelope, bytes, int]
+
+# What a handler's own bug looks like. Anything else (memory, interrupts, the journal) must take its own way out.
+_HANDLER_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, NjordError)
+
+
+class _Waiting(NamedTuple):
+    call: CallVenue
+    topic: str
+    seq: int
+
+
+class _Handled(msgspec.Struct):
+    """A handled message: its number, and the last input that belongs to it (wakes and replies extend the newest one)."""
+
+    seq: int
+    last_n: int
+
+
+class Node:
+    """Drives one machine.
+
+    Invariants: inputs are numbered contiguously; `now_ns` never decreases; nothing leaves before the commit that justifies
+    it; a new order's call waits for the publication of its attempt; an acknowledged input has no consequence outstanding.
+    """
+
+    def __init__(self, spec: NodeSpec, machine: Machine[Any], restored: Restored, clock: Clock, surroundings: Surroundings, gate: Gate | None = None) -> None:
+        self.spec = spec
+        self.machine = machine
+        self.epoch = restored.epoch
+        self.incarnation = restored.incarnation
+        self.marks: dict[str, Mark] = {}
+        self.n = restored.last_n
+        self.now_ns = restored.last_now_ns
+        self.handled = 0
+        self._clock = clock
+        self._surroundings = surroundings
+        self._gate = gate
+        self._codec = Codec()
+        self._links: dict[StreamId, Link[_Item]] = {}
+        self._epochs: dict[StreamId, str] = {}
+        self._subscriptions = {s.stream: s for s in spec.subscriptions}
+        self._outboxes: dict[str, Outbox] = {}
+        self._inbox: deque[tuple[Input | QuarantineRow, int, bytes]] = deque()
+        self._future: list[tuple[int, str, int, _Item]] = []
+        self._fresh_marks = {s.stream for s in spec.subscriptions if s.view is View.AS_MARKS}
+        self._waiting: list[_Waiting] = []
+        self._unacked: dict[StreamId, deque[_Handled]] = {}
+        self._acked: dict[StreamId, int] = {}
+        self._newest: _Handled | None = None
+        self._unacked_pushes: deque[tuple[int, int]] = deque()
+        self._sent_pushes: deque[tuple[int, int]] = deque([(0, 0)] if spec.pushes_events else [])
+        self._unconfirmed: dict[str, deque[tuple[int, int]]] = {}
+        self._open_calls: dict[str, int] = {}
+        self._acked_news: list[tuple[str, str, int]] = []
+        self._since_snapshot = 0
+        self._snapshot_cost = 0
+        self._halt_reason = ""
+        self._open(restored)
+
+    def _open(self, restored: Restored) -> None:
+        for stream in self._subscriptions:
+            watermark, epoch = restored.watermarks.get(stream, (0, ""))
+            self._links[stream] = Link(stream, watermark)
+            self._epochs[stream] = epoch
+            self._unacked[stream] = deque([_Handled(watermark, 0)] if watermark else [])
+        for topic, consumers in self.spec.produces.items():
+            stream = StreamId(topic, self.spec.daemon)
+            self._outboxes[topic] = Outbox(stream, restored.output_heads.get(topic, 0), consumers, restored.acked.get(topic, {}))
+            # Until the stream is seen to hold what the last run said, nothing that run handled is acknowledged.
+            self._unconfirmed[topic] = deque([(self._outboxes[topic].last, 0)] if self._outboxes[topic].last else [])
+        for call_id in restored.open_calls:
+            self._open_calls[call_id] = 0
+            self._inbox.append((CallInterrupted(call_id), 0, b""))
+        for row in restored.quarantine:
+            stream = StreamId(row.topic, row.producer)
+            if stream in self._links:
+                self._links[stream].stop(row.reason)
+                self._inbox.append((Observed(LinkStopped(row.topic, row.producer, row.reason)), 0, b""))
+
+    # What happened, as the shell tells it.
+
+    def on_connected(self, tails: dict[StreamId, int], acks: dict[str, dict[str, int]]) -> list[Action]:
+        """(Re)connected: where our own streams and those we read end, and what our consumers acknowledged.
+
+        A stream or an acknowledgement beyond our journal's own last number proves that the journal rolled back: exit.
+        """
+        actions: list[Action] = []
+        for topic, outbox in self._outboxes.items():
+            last = tails.get(outbox.stream, 0)
+            beyond = max([last, *acks.get(topic, {}).values()])
+            if beyond > outbox.last:
+                return self._exit(EXIT_HALT, f"the journal lost history: {topic} was published up to {beyond}, the journal ends at {outbox.last}")
+            outbox.on_tail(last)
+            self._forget_confirmed(topic)
+            self._note_acks(topic, acks.get(topic, {}))
+        for stream in self._links:
+            actions += self.on_tail(stream, tails.get(stream, 0))
+        news = self._acknowledge()
+        return [*actions, *self._writes(), *news, Acknowledge(dict(self._acked))]
+
+    def on_lost(self) -> None:
+        """The bus is gone; writes, reads and acknowledgements without an answer are unknown."""
+        for outbox in self._outboxes.values():
+            outbox.on_lost()
+        for link in self._links.values():
+            link.on_lost()
+
+    def on_message(self, stream: StreamId, data: bytes, arrived_ns: int) -> list[Action]:
+        """A live delivery. Undecodable bytes are only a hint to read the stream, where the message has a number."""
+        link = self._links.get(stream)
+        if link is None:
+            return []
+        try:
+            envelope = self._codec.decode(data)
+        except DecodeError:
+            return self._reads(link.on_tail(link.next_seq))
+        if envelope.topic != stream.topic or envelope.producer != stream.producer:
+            return self._reads(link.on_tail(link.next_seq))
+        if stream in self._fresh_marks:
+            link.next_seq = envelope.seq
+        read = link.on_live(envelope.seq, (envelope, data, arrived_ns))
+        return self._collect(link) + self._reads(read)
+
+    def on_read(self, stream: StreamId, entries: Sequence[Entry], last_seq: int, arrived_ns: int) -> list[Action]:
+        """The answer to a `Read`."""
+        link = self._links[stream]
+        items: list[tuple[int, _Item]] = []
+        poison: QuarantineRow | None = None
+        for seq, data in entries:
+            try:
+                envelope = self._decode_from(stream, seq, data)
+            except DecodeError as error:
+                poison = QuarantineRow(stream.topic, stream.producer, seq, str(error), data)
+                break
+            items.append((seq, (envelope, data, arrived_ns)))
+        if stream in self._fresh_marks and items:
+            link.next_seq = items[0][0]
+        try:
+            read = link.on_read(items, last_seq if poison is None else 0)
+        except LinkHole as hole:
+            return self._exit(EXIT_HALT, str(hole))
+        actions = self._collect(link)
+        if poison is None:
+            return actions + self._reads(read)
+        if self._subscriptions[stream].view is View.JOURNALED:
+            self._inbox.append((poison, arrived_ns, b""))
+            return actions
+        link.next_seq = poison.seq + 1
+        return [
+            *actions,
+            Tell(Log("error", "market_data_dropped", (("topic", stream.topic), ("seq", poison.seq), ("reason", poison.reason)))),
+            *self._reads(link.on_tail(last_seq)),
+        ]
+
+    def on_tail(self, stream: StreamId, last_seq: int) -> list[Action]:
+        """A tail check of a stream we read. A marks link without history starts at the newest entry."""
+        link = self._links[stream]
+        if stream in self._fresh_marks and last_seq:
+            link.next_seq = last_seq
+        return self._reads(link.on_tail(last_seq))
+
+    def on_published(self, topic: str, outcome: PublishOutcome, written: int) -> list[Action]:
+        """The publish script's answer to a `Write` whose last number was `written`."""
+        if outcome.status is PublishStatus.FENCED:
+            return self._exit(EXIT_FENCED, f"fenced on {topic}: another instance of {self.spec.daemon} writes this stream")
+        if outcome.status is PublishStatus.NEW_EPOCH:
+            return self._exit(EXIT_HALT, f"stream {topic} belongs to another journal of {self.spec.daemon}; an operator must adopt the new history")
+        outbox = self._outboxes[topic]
+        if outcome.last_seq > outbox.last:
+            return self._exit(EXIT_HALT, f"the journal lost history: {topic} ends at {outcome.last_seq}, the journal at {outbox.last}")
+        outbox.on_published(outcome, written)
+        self._forget_confirmed(topic)
+        return [*self._release_calls(), *self._writes(), *self._acknowledge()]
+
+    def on_outputs(self, topic: str, entries: Sequence[Entry]) -> list[Action]:
+        """The journal's answer to a `ReadOutputs`."""
+        write = self._outboxes[topic].on_outputs(list(entries))
+        return [] if write is None else [write]
+
+    def on_acknowledgements(self, topic: str, acks: dict[str, int]) -> list[Action]:
+        """What the consumers of one of our streams say they have handled."""
+        outbox = self._outboxes[topic]
+        if acks and max(acks.values()) > outbox.last:
+            return self._exit(EXIT_HALT, f"the journal lost history: {topic} was acknowledged up to {max(acks.values())}, the journal ends at {outbox.last}")
+        self._note_acks(topic, acks)
+        return [Trim(outbox.stream, outbox.base)] if outbox.base > 1 and outbox.is_drained else []
+
+    def on_command(self, command: Command, arrived_ns: int) -> None:
+        """An operator, or the account's broker, asks something."""
+        self._inbox.append((command, arrived_ns, b""))
+
+    def on_observed(self, observed: Observed, arrived_ns: int) -> None:
+        """The shell saw something outside the bus."""
+        self._inbox.append((observed, arrived_ns, b""))
+
+    def on_input(self, event: Input, arrived_ns: int) -> None:
+        """Any other input: configuration, a wake the shell asks for."""
+        self._inbox.append((event, arrived_ns, b""))
+
+    def on_call_reply(self, call_id: str, reply: VenueReply, arrived_ns: int) -> None:
+        """A venue call has its outcome."""
+        self._inbox.append((CallReplied(call_id, reply), arrived_ns, b""))
+
+    def on_push(self, event: VenueEvent, arrived_ns: int) -> None:
+        """The venue said something by itself."""
+        self._inbox.append((VenuePushed(event), arrived_ns, b""))
+
+    def on_push_acknowledged(self, cursor: int) -> list[Action]:
+        """Venue side: the account's broker has published everything up to this cursor."""
+        while self._sent_pushes and self._sent_pushes[0][0] <= cursor:
+            self._sent_pushes.popleft()
+        return self._acknowledge()
+
+    # What to do.
+
+    @property
+    def wants_step(self) -> bool:
+        """Whether `step` would handle something now."""
+        if self._inbox or self._acked_news:
+            return True
+        now = self._time()
+        due = self.machine.next_wake_ns
+        return (due is not None and due <= now) or (bool(self._future) and self._future[0][0] <= now)
+
+    @property
+    def next_due_ns(self) -> int | None:
+        """When, by the node's clock, a wake or a held-back datum falls due."""
+        times = [t for t in (self.machine.next_wake_ns, self._future[0][0] if self._future else None) if t is not None]
+        return min(times) if times else None
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything said is in Redis and no call is open."""
+        return all(o.is_drained for o in self._outboxes.values()) and not self._open_calls and not self._waiting
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether a link knows of messages it has not got."""
+        return any(link.has_gap for link in self._links.values())
+
+    @property
+    def stopped_links(self) -> dict[StreamId, str]:
+        """Links that stand still, and why."""
+        return {stream: link.stopped for stream, link in self._links.items() if link.stopped}
+
+    def step(self) -> list[Action]:
+        """Handle what has arrived, up to the batch bound: one commit, then its consequences in order."""
+        batch, after = Batch(), list[Action]()
+        while len(batch.inputs) < self.spec.batch_max and not self._halt_reason:
+            event, arrived_ns, data = self._next_input()
+            if event is None:
+                break
+            if isinstance(event, QuarantineRow):
+                return self._stop_at_poison(batch, event)
+            good_n = self.n
+            try:
+                self._take(batch, after, event, arrived_ns, data)
+            except _HANDLER_FAULTS as error:
+                return self._stop_at_fault(batch, good_n, event, data, error)
+        self._finish(batch)
+        if batch.is_empty:
+            return self._release_calls()
+        exits = self._exit(EXIT_HALT, self._halt_reason) if self._halt_reason else []
+        return [Commit(batch), *self._writes(), *self._release_calls(), *after, *self._acknowledge(), *exits]
+
+    def snapshot_batch(self) -> Batch:
+        """A clean stop: a snapshot after the last input, so that the next start has nothing to handle again."""
+        return Batch(snapshot=(self.n, msgspec.json.encode(self.machine.snapshot())))
+
+    # Taking one input.
+
+    def _next_input(self) -> tuple[Input | QuarantineRow | None, int, bytes]:
+        now = self._time()
+        while self._future and self._future[0][0] <= now:
+            _, _, _, (envelope, data, arrived_ns) = heapq.heappop(self._future)
+            if self._subscriptions[StreamId(envelope.topic, envelope.producer)].view is View.JOURNALED:
+                return message_of(envelope), arrived_ns, data
+            self._mark(envelope.body)
+        due = self.machine.next_wake_ns
+        if due is not None and due <= now:
+            return Wake(due), 0, b""
+        return self._inbox.popleft() if self._inbox else (None, 0, b"")
+
+    def _mark(self, body: Contract) -> None:
+        if isinstance(body, Bar):
+            self.marks[body.symbol] = Mark(body.symbol, body.close, body.close_ns)
+
+    @property
+    def _is_something_due(self) -> bool:
+        due = self.next_due_ns
+        return due is not None and due <= self._time()
+
+    def _time(self) -> int:
+        return max(self.now_ns, self._clock.now_ns())
+
+    def _take(self, batch: Batch, after: list[Action], event: Input, arrived_ns: int, data: bytes) -> None:
+        if isinstance(event, Message) and isinstance(event.body, SessionClock):
+            self._clock.observe(event.body.now_ns)
+        now_ns = self._time()
+        attached = self._attach(self.machine.needs(event))
+        effects = self.machine.handle(event, attached, now_ns)
+        self.n += 1
+        self.now_ns = now_ns
+        self.handled += 1
+        if isinstance(event, Message):
+            batch.inputs.append(InputRow(self.n, MESSAGE_KIND, event.topic, event.producer, event.seq, now_ns, arrived_ns, data, encode_attached(attached)))
+            stream = StreamId(event.topic, event.producer)
+            batch.watermarks[stream] = (event.seq, self._epochs[stream])
+            self._newest = _Handled(event.seq, self.n)
+            self._unacked[stream].append(self._newest)
+        else:
+            batch.inputs.append(InputRow(self.n, type(event).__name__, "", "", 0, now_ns, arrived_ns, encode_input(event), encode_attached(attached)))
+            self._close(batch, event)
+            if self._newest is not None:
+                self._newest.last_n = self.n
+        for effect in effects:
+            self._apply(batch, after, event, effect)
+
+    def _close(self, batch: Batch, event: Input) -> None:
+        if isinstance(event, CallReplied | CallInterrupted):
+            self._open_calls.pop(event.call_id, None)
+            batch.outcomes.append((event.call_id, self.n))
+        elif isinstance(event, VenuePushed):
+            self._unacked_pushes.append((event.event.cursor, self.n))
+
+    def _attach(self, needs: Needs) -> Attached:
+        if needs is NO_NEEDS:
+            return NOTHING_ATTACHED
+        marks = tuple(self.marks[s] for s in needs.symbols if s in self.marks)
+        archived = self._surroundings.archived(needs.archived) if needs.archived else {}
+        feed = self._surroundings.feed(needs.feed_step) if needs.feed_step is not None else ()
+        if not (marks or archived or feed):
+            return NOTHING_ATTACHED
+        return Attached(marks, archived, feed)
+
+    def _apply(self, batch: Batch, after: list[Action], event: Input, effect: Effect) -> None:
+        match effect:
+            case Publish():
+                self._publish(batch, event, effect)
+            case CallVenue():
+                batch.calls.append(CallRow(effect.call_id, self.n, encode_call(effect)))
+                self._open_calls[effect.call_id] = self.n
+                fence = self._outboxes[effect.after_topic].last if effect.after_topic else 0
+                self._waiting.append(_Waiting(effect, effect.after_topic, fence))
+            case Archive():
+                batch.archive.append(ArchiveRow(effect.kind, effect.key, effect.data))
+            case Push():
+                self._sent_pushes.append((effect.event.cursor, self.n))
+                after.append(SendPush(effect.event))
+            case Answer():
+                after.append(Reply(effect))
+            case Log():
+                after.append(Tell(effect))
+            case Halt():
+                self._halt_reason = effect.reason
+            case _:
+                assert_never(effect)
+
+    def _publish(self, batch: Batch, event: Input, effect: Publish) -> None:
+        outbox = self._outboxes[effect.topic]
+        data = self._codec.encode(wrap(effect, self.spec.daemon, outbox.last + 1, self.epoch, self.now_ns, event))
+        seq = outbox.add(data)
+        self._unconfirmed[effect.topic].append((seq, self.n))
+        batch.outputs.append(OutputRow(effect.topic, seq, self.n, data))
+        if isinstance(effect.body, SessionClock):
+            self._clock.observe(effect.body.now_ns)
+
+    def _stop_at_fault(self, batch: Batch, good_n: int, event: Input, data: bytes, error: Exception) -> list[Action]:
+        """The machine's state is no longer known to be right: keep what came before, name the input, say nothing more."""
+        reason = f"{type(error).__name__}: {error}"
+        batch.inputs = [row for row in batch.inputs if row.n <= good_n]
+        batch.outputs = [row for row in batch.outputs if row.n <= good_n]
+        batch.calls = [row for row in batch.calls if row.n <= good_n]
+        batch.outcomes = [(call_id, n) for call_id, n in batch.outcomes if n <= good_n]
+        what = type(event).__name__
+        if isinstance(event, Message):
+            what = f"{event.topic} {event.seq}"
+            batch.quarantine.append(QuarantineRow(event.topic, event.producer, event.seq, reason, data))
+        exits = self._exit(EXIT_POISON, f"{what} could not be handled: {reason}")
+        return [Commit(batch), *exits] if not batch.is_empty else exits
+
+    def _stop_at_poison(self, batch: Batch, row: QuarantineRow) -> list[Action]:
+        """What came before the poison is kept; the link stays stopped after the restart, so there is no crash loop."""
+        batch.quarantine.append(row)
+        return [Commit(batch), *self._exit(EXIT_POISON, f"{row.topic} {row.seq}: {row.reason}")]
+
+    def _finish(self, batch: Batch) -> None:
+        batch.acked, self._acked_news = self._acked_news, []
+        self._since_snapshot += len(batch.inputs)
+        # A snapshot may cost as much as the inputs it saves handling again, not more: the cadence grows with its size.
+        if batch.inputs and self._since_snapshot >= max(self.spec.snapshot_every, self._snapshot_cost):
+            data = msgspec.json.encode(self.machine.snapshot())
+            batch.snapshot = (self.n, data)
+            self._since_snapshot, self._snapshot_cost = 0, len(data) // 200
+
+    # Consequences.
+
+    def _writes(self) -> list[Action]:
+        actions: list[Action] = []
+        for outbox in self._outboxes.values():
+            if outbox.confirmed < outbox.last and (action := outbox.next_action()) is not None:
+                actions.append(action)
+        return actions
+
+    def _release_calls(self) -> list[Action]:
+        """Calls whose fence is published, each past the last gate; a refused one gets its reply from the gate itself."""
+        actions: list[Action] = []
+        if not self._waiting:
+            return actions
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            if entry.topic and self._outboxes[entry.topic].confirmed < entry.seq:
+                self._waiting.append(entry)
+            elif (refusal := self._refusal(entry.call)) is not None:
+                self.on_call_reply(entry.call.call_id, refusal, 0)
+            else:
+                actions.append(Call(entry.call))
+        return actions
+
+    def _refusal(self, call: CallVenue) -> NotSent | None:
+        if self._gate is None:
+            return None
+        return self._gate(call.request, call.approval, self._surroundings.kill_switch(), self._time())
+
+    def _acknowledge(self) -> list[Action]:
+        """Acknowledge what has no consequence outstanding any more."""
+        floor = self._unfinished_floor()
+        held = self._newest if self._is_something_due else None
+        seqs: dict[StreamId, int] = {}
+        for stream, handled in self._unacked.items():
+            while handled and handled[0].last_n < floor and handled[0] is not held:
+                seqs[stream] = handled.popleft().seq
+        actions: list[Action] = []
+        cursor = 0
+        while self._unacked_pushes and self._unacked_pushes[0][1] < floor:
+            cursor = self._unacked_pushes.popleft()[0]
+        if cursor:
+            actions.append(AcknowledgePush(cursor))
+        if seqs:
+            self._acked.update(seqs)
+            actions.append(Acknowledge(seqs))
+        return actions
+
+    def _unfinished_floor(self) -> int:
+        """The lowest input that still has an unpublished message, an open call or an unacknowledged push; else beyond all."""
+        floors = [queue[0][1] for queue in self._unconfirmed.values() if queue]
+        floors += self._open_calls.values()
+        if self._sent_pushes:
+            floors.append(self._sent_pushes[0][1])
+        return min(floors) if floors else self.n + 1
+
+    def _forget_confirmed(self, topic: str) -> None:
+        confirmed, queue = self._outboxes[topic].confirmed, self._unconfirmed[topic]
+        while queue and queue[0][0] <= confirmed:
+            queue.popleft()
+
+    def _note_acks(self, topic: str, acks: dict[str, int]) -> None:
+        for consumer, seq in self._outboxes[topic].on_acknowledged(acks).items():
+            self._acked_news.append((topic, consumer, seq))
+
+    # Links.
+
+    def _collect(self, link: Link[_Item]) -> list[Action]:
+        """Move what is next in sequence to the inbox, to the marks, or behind the clock."""
+        subscription = self._subscriptions[link.stream]
+        while (taken := link.take()) is not None:
+            seq, item = taken
+            envelope = item[0]
+            known = self._epochs[link.stream]
+            if known and envelope.epoch != known:
+                return self._stop_link(link, f"producer {link.stream.producer} has a new journal (epoch {envelope.epoch}, known {known})")
+            self._epochs[link.stream] = envelope.epoch
+            self._fresh_marks.discard(link.stream)
+            visible_ns = _visible_ns(envelope.body)
+            if visible_ns is not None and not subscription.sees_future:
+                heapq.heappush(self._future, (visible_ns, envelope.topic, seq, item))
+                if subscription.view is View.AS_MARKS:
+                    self._unacked[link.stream].append(_Handled(seq, 0))
+            elif subscription.view is View.JOURNALED:
+                self._inbox.append((message_of(envelope), item[2], item[1]))
+        return self._acknowledge() if subscription.view is View.AS_MARKS else []
+
+    def _stop_link(self, link: Link[_Item], reason: str) -> list[Action]:
+        link.stop(reason)
+        self._inbox.append((Observed(LinkStopped(link.stream.topic, link.stream.producer, reason)), 0, b""))
+        return [Tell(Log("critical", "link_stopped", (("topic", link.stream.topic), ("producer", link.stream.producer), ("reason", reason))))]
+
+    def _decode_from(self, stream: StreamId, seq: int, data: bytes) -> Envelope:
+        envelope = self._codec.decode(data)
+        if (envelope.topic, envelope.producer, envelope.seq) != (stream.topic, stream.producer, seq):
+            raise DecodeError(f"message says {envelope.topic} of {envelope.producer} number {envelope.seq}, the stream says {stream.topic} of {stream.producer} number {seq}")
+        return envelope
+
+    def _reads(self, read: Read | None) -> list[Action]:
+        return [] if read is None else [read]
+
+    def _exit(self, code: int, reason: str) -> list[Action]:
+        return [Tell(Log("critical", "exit", (("code", code), ("reason", reason)))), Exit(code, reason)]
+
+
+def _visible_ns(body: Contract) -> int | None:
+    return body.close_ns if isinstance(body, Bar) else None

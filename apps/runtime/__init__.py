@@ -1,0 +1,1 @@
+"""What every daemon runs on: shell, bus, journal, clock, sockets, health, logging, settings."""

@@ -29,6 +29,7 @@ __all__ = [
     "Answer",
     "Archive",
     "Attached",
+    "BacklogState",
     "CallInterrupted",
     "CallReplied",
     "CallVenue",
@@ -151,7 +152,15 @@ class LinkStopped(_Struct, frozen=True, tag=True):
     reason: str
 
 
-Fact = KillSwitchState | Settled | FeedExhausted | VenueLinkState | LinkStopped
+class BacklogState(_Struct, frozen=True, tag=True):
+    """How far the slowest durable consumer of `topic` is behind us; `is_over` when the configured bound is passed."""
+
+    topic: str
+    behind: int
+    is_over: bool
+
+
+Fact = KillSwitchState | Settled | FeedExhausted | VenueLinkState | LinkStopped | BacklogState
 
 
 class Observed(msgspec.Struct, frozen=True, tag=True):

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple, Protocol, assert_never
 import msgspec
 
 from core.codec import Codec, Envelope
-from core.contracts import Bar, Contract, KillSwitchState, SessionClock
+from core.contracts import Bar, Contract, KillSwitchState, MarketData, SessionClock
 from core.errors import DecodeError, NjordError
+from core.feed import visible_ns
 from core.journal import (
     MESSAGE_KIND,
     ArchiveRow,
@@ -230,7 +231,7 @@ class Node:
         self._links: dict[StreamId, Link[_Item]] = {}
         self._epochs: dict[StreamId, str] = {}
         self._subscriptions = {s.stream: s for s in spec.subscriptions}
-        self._outboxes: dict[str, Outbox] = {}
+        self.outboxes: dict[str, Outbox] = {}
         self._inbox: deque[tuple[Input | QuarantineRow, int, bytes]] = deque()
         self._future: list[tuple[int, str, int, _Item]] = []
         self._fresh_marks = {s.stream for s in spec.subscriptions if s.view is View.AS_MARKS}
@@ -256,9 +257,9 @@ class Node:
             self._unacked[stream] = deque([_Handled(watermark, 0)] if watermark else [])
         for topic, consumers in self.spec.produces.items():
             stream = StreamId(topic, self.spec.daemon)
-            self._outboxes[topic] = Outbox(stream, restored.output_heads.get(topic, 0), consumers, restored.acked.get(topic, {}))
+            self.outboxes[topic] = Outbox(stream, restored.output_heads.get(topic, 0), consumers, restored.acked.get(topic, {}))
             # Until the stream is seen to hold what the last run said, nothing that run handled is acknowledged.
-            self._unconfirmed[topic] = deque([(self._outboxes[topic].last, 0)] if self._outboxes[topic].last else [])
+            self._unconfirmed[topic] = deque([(self.outboxes[topic].last, 0)] if self.outboxes[topic].last else [])
         for call_id in restored.open_calls:
             self._open_calls[call_id] = 0
             self._inbox.append((CallInterrupted(call_id), 0, b""))
@@ -276,7 +277,7 @@ class Node:
         A stream or an acknowledgement beyond our journal's own last number proves that the journal rolled back: exit.
         """
         actions: list[Action] = []
-        for topic, outbox in self._outboxes.items():
+        for topic, outbox in self.outboxes.items():
             last = tails.get(outbox.stream, 0)
             beyond = max([last, *acks.get(topic, {}).values()])
             if beyond > outbox.last:
@@ -291,7 +292,7 @@ class Node:
 
     def on_lost(self) -> None:
         """The bus is gone; writes, reads and acknowledgements without an answer are unknown."""
-        for outbox in self._outboxes.values():
+        for outbox in self.outboxes.values():
             outbox.on_lost()
         for link in self._links.values():
             link.on_lost()
@@ -356,7 +357,7 @@ class Node:
             return self._exit(EXIT_FENCED, f"fenced on {topic}: another instance of {self.spec.daemon} writes this stream")
         if outcome.status is PublishStatus.NEW_EPOCH:
             return self._exit(EXIT_HALT, f"stream {topic} belongs to another journal of {self.spec.daemon}; an operator must adopt the new history")
-        outbox = self._outboxes[topic]
+        outbox = self.outboxes[topic]
         if outcome.last_seq > outbox.last:
             return self._exit(EXIT_HALT, f"the journal lost history: {topic} ends at {outcome.last_seq}, the journal at {outbox.last}")
         outbox.on_published(outcome, written)
@@ -365,12 +366,12 @@ class Node:
 
     def on_outputs(self, topic: str, entries: Sequence[Entry]) -> list[Action]:
         """The journal's answer to a `ReadOutputs`."""
-        write = self._outboxes[topic].on_outputs(list(entries))
+        write = self.outboxes[topic].on_outputs(list(entries))
         return [] if write is None else [write]
 
     def on_acknowledgements(self, topic: str, acks: dict[str, int]) -> list[Action]:
         """What the consumers of one of our streams say they have handled."""
-        outbox = self._outboxes[topic]
+        outbox = self.outboxes[topic]
         if acks and max(acks.values()) > outbox.last:
             return self._exit(EXIT_HALT, f"the journal lost history: {topic} was acknowledged up to {max(acks.values())}, the journal ends at {outbox.last}")
         self._note_acks(topic, acks)
@@ -422,7 +423,12 @@ class Node:
     @property
     def is_drained(self) -> bool:
         """Whether everything said is in Redis and no call is open."""
-        return all(o.is_drained for o in self._outboxes.values()) and not self._open_calls and not self._waiting
+        return self.is_published and not self._open_calls and not self._waiting
+
+    @property
+    def is_published(self) -> bool:
+        """Whether everything said is in Redis."""
+        return all(o.is_drained for o in self.outboxes.values())
 
     @property
     def has_gap(self) -> bool:
@@ -531,7 +537,7 @@ class Node:
             case CallVenue():
                 batch.calls.append(CallRow(effect.call_id, self.n, encode_call(effect)))
                 self._open_calls[effect.call_id] = self.n
-                fence = self._outboxes[effect.after_topic].last if effect.after_topic else 0
+                fence = self.outboxes[effect.after_topic].last if effect.after_topic else 0
                 self._waiting.append(_Waiting(effect, effect.after_topic, fence))
             case Archive():
                 batch.archive.append(ArchiveRow(effect.kind, effect.key, effect.data))
@@ -548,7 +554,7 @@ class Node:
                 assert_never(effect)
 
     def _publish(self, batch: Batch, event: Input, effect: Publish) -> None:
-        outbox = self._outboxes[effect.topic]
+        outbox = self.outboxes[effect.topic]
         data = self._codec.encode(wrap(effect, self.spec.daemon, outbox.last + 1, self.epoch, self.now_ns, event))
         seq = outbox.add(data)
         self._unconfirmed[effect.topic].append((seq, self.n))
@@ -588,7 +594,7 @@ class Node:
 
     def _writes(self) -> list[Action]:
         actions: list[Action] = []
-        for outbox in self._outboxes.values():
+        for outbox in self.outboxes.values():
             if outbox.confirmed < outbox.last and (action := outbox.next_action()) is not None:
                 actions.append(action)
         return actions
@@ -600,7 +606,7 @@ class Node:
             return actions
         waiting, self._waiting = self._waiting, []
         for entry in waiting:
-            if entry.topic and self._outboxes[entry.topic].confirmed < entry.seq:
+            if entry.topic and self.outboxes[entry.topic].confirmed < entry.seq:
                 self._waiting.append(entry)
             elif (refusal := self._refusal(entry.call)) is not None:
                 self.on_call_reply(entry.call.call_id, refusal, 0)
@@ -641,12 +647,12 @@ class Node:
         return min(floors) if floors else self.n + 1
 
     def _forget_confirmed(self, topic: str) -> None:
-        confirmed, queue = self._outboxes[topic].confirmed, self._unconfirmed[topic]
+        confirmed, queue = self.outboxes[topic].confirmed, self._unconfirmed[topic]
         while queue and queue[0][0] <= confirmed:
             queue.popleft()
 
     def _note_acks(self, topic: str, acks: dict[str, int]) -> None:
-        for consumer, seq in self._outboxes[topic].on_acknowledged(acks).items():
+        for consumer, seq in self.outboxes[topic].on_acknowledged(acks).items():
             self._acked_news.append((topic, consumer, seq))
 
     # Links.
@@ -662,9 +668,9 @@ class Node:
                 return self._stop_link(link, f"producer {link.stream.producer} has a new journal (epoch {envelope.epoch}, known {known})")
             self._epochs[link.stream] = envelope.epoch
             self._fresh_marks.discard(link.stream)
-            visible_ns = _visible_ns(envelope.body)
-            if visible_ns is not None and not subscription.sees_future:
-                heapq.heappush(self._future, (visible_ns, envelope.topic, seq, item))
+            seen_ns = visible_ns(envelope.body) if isinstance(envelope.body, MarketData) else None
+            if seen_ns is not None and not subscription.sees_future:
+                heapq.heappush(self._future, (seen_ns, envelope.topic, seq, item))
                 if subscription.view is View.AS_MARKS:
                     self._unacked[link.stream].append(_Handled(seq, 0))
             elif subscription.view is View.JOURNALED:
@@ -687,7 +693,3 @@ class Node:
 
     def _exit(self, code: int, reason: str) -> list[Action]:
         return [Tell(Log("critical", "exit", (("code", code), ("reason", reason)))), Exit(code, reason)]
-
-
-def _visible_ns(body: Contract) -> int | None:
-    return body.close_ns if isinstance(body, Bar) else None

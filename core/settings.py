@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.instrument import Instrument
+from core.topics import Daemon
 
 __all__ = [
     "AccountSettings",
@@ -141,7 +142,10 @@ class JournalSettings(_Section):
 
 
 class RuntimeSettings(_Section):
-    """The process: the bus address ('' starts or finds an embedded server), clock, cadences and logging."""
+    """The process: the bus address ('' finds the home's own server), clock, cadences, logging, and the enabled daemons.
+
+    A topic's durable consumers are its roster row in core/topics.py among `daemons`; trimming waits for each of them.
+    """
 
     redis_url: str = ""
     clock: Literal["system", "session"] = "session"
@@ -151,6 +155,7 @@ class RuntimeSettings(_Section):
     kill_file_poll_ms: Annotated[int, Field(ge=10)] = 100
     drain_timeout_ms: Annotated[int, Field(ge=100)] = 5_000
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    daemons: tuple[Daemon, ...] = tuple(Daemon)
 
 
 class Settings(_Section):

@@ -20,7 +20,7 @@ import msgspec
 
 from core.codec import Codec, Envelope
 from core.contracts import Bar, Contract, KillSwitchState, MarketData, SessionClock
-from core.errors import DecodeError, NjordError
+from core.errors import DecodeError, InvariantViolation, NjordError
 from core.feed import visible_ns
 from core.journal import (
     MESSAGE_KIND,
@@ -108,6 +108,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     """A daemon as the node sees it: its name, what it takes in, what it says and who must have heard it.
 
     `pushes_events` is the venue's: until its broker has subscribed, what was pushed before counts as not taken.
+    `waits_for_clock` is a replay's: a message stamped later than the session clock has come here waits for the clock.
     """
 
     daemon: str
@@ -116,6 +117,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     batch_max: int = 256
     snapshot_every: int = 5_000
     pushes_events: bool = False
+    waits_for_clock: bool = False
 
 
 class Surroundings(Protocol):
@@ -230,6 +232,7 @@ class Node:
         self._codec = Codec()
         self._links: dict[StreamId, Link[_Item]] = {}
         self._epochs: dict[StreamId, str] = {}
+        self._taken: dict[StreamId, int] = {}
         self._subscriptions = {s.stream: s for s in spec.subscriptions}
         self.outboxes: dict[str, Outbox] = {}
         self._inbox: deque[tuple[Input | QuarantineRow, int, bytes]] = deque()
@@ -254,6 +257,7 @@ class Node:
             watermark, epoch = restored.watermarks.get(stream, (0, ""))
             self._links[stream] = Link(stream, watermark)
             self._epochs[stream] = epoch
+            self._taken[stream] = watermark
             self._unacked[stream] = deque([_Handled(watermark, 0)] if watermark else [])
         for topic, consumers in self.spec.produces.items():
             stream = StreamId(topic, self.spec.daemon)
@@ -494,6 +498,8 @@ class Node:
         if isinstance(event, Message) and isinstance(event.body, SessionClock):
             self._clock.observe(event.body.now_ns)
         now_ns = self._time()
+        if isinstance(event, Message):
+            self._require_next(event)
         attached = self._attach(self.machine.needs(event))
         effects = self.machine.handle(event, attached, now_ns)
         self.n += 1
@@ -512,6 +518,13 @@ class Node:
                 self._newest.last_n = self.n
         for effect in effects:
             self._apply(batch, after, event, effect)
+
+    def _require_next(self, event: Message) -> None:
+        stream = StreamId(event.topic, event.producer)
+        expected = self._taken[stream] + 1
+        if event.seq != expected:
+            raise InvariantViolation(f"{event.topic} of {event.producer}: message {event.seq} is next to handle, {expected} was expected")
+        self._taken[stream] = event.seq
 
     def _close(self, batch: Batch, event: Input) -> None:
         if isinstance(event, CallReplied | CallInterrupted):
@@ -674,8 +687,17 @@ class Node:
                 if subscription.view is View.AS_MARKS:
                     self._unacked[link.stream].append(_Handled(seq, 0))
             elif subscription.view is View.JOURNALED:
-                self._inbox.append((message_of(envelope), item[2], item[1]))
+                if self._is_ahead(envelope, subscription):
+                    heapq.heappush(self._future, (envelope.ts_ns, envelope.topic, seq, item))
+                else:
+                    self._inbox.append((message_of(envelope), item[2], item[1]))
         return self._acknowledge() if subscription.view is View.AS_MARKS else []
+
+    def _is_ahead(self, envelope: Envelope, subscription: Subscription) -> bool:
+        """Whether a replayed message overtook the clock: handled now, it would be dated before its own cause."""
+        if not self.spec.waits_for_clock or subscription.sees_future or isinstance(envelope.body, SessionClock):
+            return False
+        return envelope.ts_ns > self._time()
 
     def _stop_link(self, link: Link[_Item], reason: str) -> list[Action]:
         link.stop(reason)

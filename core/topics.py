@@ -170,8 +170,8 @@ EXEC_REPORTS = Topic("exec.reports", (ExecutionReport,), (), (), Delivery.DURABL
 CONTROL_LEASE = Topic("control.lease", (ArmLease,), (Daemon.RISK_ENGINE,), (), Delivery.LOSSY, "the broker disarms: safe")
 CONTROL_HEARTBEAT = Topic("control.heartbeat", (Heartbeat,), _EVERY_DAEMON, (), Delivery.LOSSY, "an age grows by one beat")
 CONTROL_LIMITS = Topic("control.limits", (LimitsChanged,), (Daemon.RISK_ENGINE,), (), Delivery.DURABLE, "a screen shows old limits")
-TELEMETRY_NO_TRADE = Topic("telemetry.no_trade", (NoTrade,), (Daemon.STRATEGY_RUNNER,), (), Delivery.LOSSY, "one reason is not counted")
-TELEMETRY_RISK = Topic("telemetry.risk", (RiskEvent,), (Daemon.RISK_ENGINE,), (), Delivery.LOSSY, "one line is missing on a screen")
+TELEMETRY_NO_TRADE = Topic("telemetry.no_trade", (NoTrade,), (Daemon.STRATEGY_RUNNER,), (), Delivery.DURABLE, "one reason is missing on a screen")
+TELEMETRY_RISK = Topic("telemetry.risk", (RiskEvent,), (Daemon.RISK_ENGINE,), (), Delivery.DURABLE, "one line is missing on a screen")
 ALERTS_FIRED = Topic("alerts.fired", (Alert,), _EVERY_DAEMON, (), Delivery.DURABLE, "nobody hears of a problem")
 
 ROSTER: tuple[Topic, ...] = (

@@ -1,6 +1,6 @@
 """The operators' door: one Unix socket per daemon, newline-delimited JSON, HTTP for health.
 
-A request is `{"command": <OperatorCommand>}` or `{"query": "health"}`; the reply is one JSON line. Commands are journaled as
+A request is `{"command": <OperatorCommand>}` or `{"query": <name>}` (`health`, and what the daemon adds); the reply is one JSON line. Commands are journaled as
 inputs with the peer's user as the actor (the kernel says who it is, not the caller), and answered after the commit. A request
 line that starts with `GET ` is served as HTTP, so `curl --unix-socket` works: `/health` and `/live` say the process runs,
 `/ready` says 200 or 503.
@@ -82,9 +82,10 @@ class ControlSocket:
             return _Response(False, f"request {line[:200]!r}: {error}")
         if request.command is not None:
             return await self._command(request.command, actor)
-        if request.query == "health":
-            return _Response(True, result=self._shell.health())
-        return _Response(False, f"query {request.query!r}: unknown, 'health' is allowed")
+        query = self._shell.queries.get(request.query)
+        if query is None:
+            return _Response(False, f"query {request.query!r}: unknown, allowed are {', '.join(sorted(self._shell.queries))}")
+        return _Response(True, result=query())
 
     async def _command(self, body: OperatorCommand, actor: str) -> _Response:
         self._count += 1

@@ -63,7 +63,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Shell:
-    """Runs one node until it is told to stop. `run` returns the exit code."""
+    """Runs one node until it is told to stop. `run` returns the exit code; `queries` are what the control socket answers."""
 
     def __init__(
         self,
@@ -77,18 +77,19 @@ class Shell:
         kill_file: KillFile,
         log: structlog.typing.FilteringBoundLogger,
         venue: VenueClient,
-        server: VenueServer | None = None,
+        server: Callable[[Shell], VenueServer] | None = None,
     ) -> None:
         self.node = node
         self.settings = settings
         self.home = home
+        self.bus = bus
+        self.queries: dict[str, Callable[[], Any]] = {"health": self.health}
         self._journal = journal
-        self._bus = bus
         self._clock = clock
         self._kill_file = kill_file
         self._log = log
         self._venue = venue
-        self._server = server
+        self._server = server(self) if server is not None else None
         self._token = Token(node.epoch, node.incarnation)
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Future[int]
@@ -114,7 +115,7 @@ class Shell:
         self.observe(Observed(self._kill_file.read()))
         if self._server is not None:
             await self._server.start()
-        await self._bus.start(self._streams, self)
+        await self.bus.start(self._streams, self)
         for job in (self._every(self.settings.runtime.tail_check_ms, self._check_tails), self._every(self.settings.runtime.kill_file_poll_ms, self._check_host), self._watchdog()):
             self._spawn(job)
         if background is not None:
@@ -129,7 +130,7 @@ class Shell:
     def on_bus_connected(self, run_id: str) -> None:
         """Find out where all streams stand before anything else is said."""
         self._log.info("bus_connected", run_id=run_id)
-        self._ask(self._bus.watermarks([*self._streams, *self._own.values()]), self._on_watermarks)
+        self._ask(self.bus.watermarks([*self._streams, *self._own.values()]), self._on_watermarks)
 
     def on_bus_lost(self, reason: str) -> None:
         """Nothing is lost with it: the journal tops the streams up later."""
@@ -138,7 +139,9 @@ class Shell:
         self.node.on_lost()
 
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:
-        """A live delivery."""
+        """A live delivery; one that comes while draining is read again from the stream at the next start."""
+        if self._draining:
+            return
         self._perform(self.node.on_message(stream, data, wall_ns()))
         self.pump()
 
@@ -183,6 +186,11 @@ class Shell:
     def on_push_acknowledged(self, cursor: int) -> None:
         """Venue side: the broker has taken everything up to here."""
         self._perform(self.node.on_push_acknowledged(cursor))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether everything taken in is handled and everything said is in Redis."""
+        return self._connected and self.node.is_published and not self.node.wants_step
 
     def health(self) -> Health:
         """How this daemon is, and what keeps it from being ready."""
@@ -250,11 +258,11 @@ class Shell:
                 self._commit(batch)
             case Write(stream, base, first_seq, bodies):
                 last = first_seq + len(bodies) - 1
-                self._ask(self._bus.publish(stream, self._token, base, first_seq, bodies), lambda outcome: self._on_published(stream.topic, outcome, last))
+                self._ask(self.bus.publish(stream, self._token, base, first_seq, bodies), lambda outcome: self._on_published(stream.topic, outcome, last))
             case ReadOutputs(stream, from_seq, limit):
                 self._perform(self.node.on_outputs(stream.topic, self._journal.outputs(stream.topic, from_seq, limit)))
             case Read(stream, from_seq, limit):
-                self._ask(self._bus.read(stream, from_seq, limit), lambda found: self._on_read(stream, found))
+                self._ask(self.bus.read(stream, from_seq, limit), lambda found: self._on_read(stream, found))
             case Call(call):
                 self._venue.call(call)
             case Reply(answer):
@@ -266,9 +274,9 @@ class Shell:
                 self._venue.acknowledge(cursor)
             case Acknowledge(seqs):
                 if self._connected and seqs:
-                    self._ask(self._bus.acknowledge(self.node.spec.daemon, seqs), _ignore)
+                    self._ask(self.bus.acknowledge(self.node.spec.daemon, seqs), _ignore)
             case Trim(stream, below_seq):
-                self._ask(self._bus.trim(stream, below_seq), _ignore)
+                self._ask(self.bus.trim(stream, below_seq), _ignore)
             case Tell(log):
                 getattr(self._log, log.level)(log.event, **{k: v if v is None or isinstance(v, int) else str(v) for k, v in log.fields})
             case Exit(code, reason):
@@ -366,7 +374,7 @@ class Shell:
 
     def _check_tails(self) -> None:
         if self._connected:
-            self._ask(self._bus.watermarks([*self._streams, *self._own.values()]), self._on_tails)
+            self._ask(self.bus.watermarks([*self._streams, *self._own.values()]), self._on_tails)
 
     def _check_host(self) -> None:
         """The kill file on every change; a disk that is nearly full before it is full."""
@@ -424,7 +432,7 @@ class Shell:
         await self._venue.stop()
         if self._server is not None:
             await self._server.stop()
-        await self._bus.stop()
+        await self.bus.stop()
 
 
 def _ignore(_: object) -> None:

@@ -1,0 +1,1 @@
+"""The commands njord and njord-ctl."""

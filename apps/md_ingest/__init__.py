@@ -1,0 +1,1 @@
+"""Market data: the feed that the session clock runs on."""

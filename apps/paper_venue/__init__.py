@@ -1,0 +1,1 @@
+"""The simulated venue as a process of its own."""

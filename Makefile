@@ -1,0 +1,138 @@
+# Everything this repository can do, by name. `make help` lists it; every target sets up what it needs by itself.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+# Stamps: a set-up step runs again only when what it was made from has changed.
+MADE := $(VENV)/.made
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help venv install lock pre-commit fmt lint type imports docs check test coverage hotspots next demo run-md run-strat run-risk \
+	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim bench bench-pipeline up down logs status
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  (ARGS='...' reaches the command behind demo, test, sim, bench-pipeline and run-*; PYTHON=... chooses the interpreter)"
+
+# Set-up
+
+venv: $(MADE) ## make .venv with PYTHON, 3.11 or newer
+
+$(MADE):
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make venv: $(PYTHON) is missing or older than Python 3.11; name a newer one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+install: $(INSTALLED) ## install the locked requirements (all extras) and this project, editable
+
+$(INSTALLED): $(MADE) requirements.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The index a developer uses is nobody else's: the lock names packages, versions and hashes, never an address.
+lock: $(MADE) ## write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python scripts/lock.py $(ARGS)
+
+pre-commit: $(INSTALLED) ## let git run the checks before each commit
+	$(BIN)/pre-commit install
+
+# Checks
+
+fmt: $(INSTALLED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lint: $(INSTALLED) ## format and lint, read only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+type: $(INSTALLED) ## mypy --strict over the tree
+	$(BIN)/mypy
+
+imports: $(INSTALLED) ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+docs: $(INSTALLED) ## every link and make target the documents name exists
+	$(BIN)/python scripts/check_docs.py
+
+hotspots: $(INSTALLED) ## list the functions most worth a reviewer's time; fails on a swallowed error or a clock in a decision
+	$(BIN)/python scripts/find_hotspots.py
+
+check: lint type imports docs hotspots ## all of the above, without running a test
+
+# The unit tier first: it is quick, and what it finds the slower tiers would only repeat.
+test: $(INSTALLED) ## unit and golden tests, then integration, end to end and simulator
+	$(PYTEST) -m "(unit or golden) and not slow" -n 2 --durations=10 $(ARGS)
+	$(PYTEST) -m "(integration or e2e or simulator) and not slow" --durations=10 $(ARGS)
+
+coverage: $(INSTALLED) ## unit tier with branch coverage, apart from the strict run
+	$(PYTEST) -m "(unit or golden) and not slow" --cov --cov-report=term --cov-report=xml $(ARGS)
+
+next: $(INSTALLED) ## the next open task of the roadmap
+	@$(BIN)/python scripts/next_task.py
+
+# Running
+
+demo: $(INSTALLED) ## the whole suite on real daily bars, about two minutes
+	$(BIN)/njord demo $(ARGS)
+
+up: $(INSTALLED) ## start the suite of NJORD_HOME (default ./var)
+	$(BIN)/njord up $(ARGS)
+
+down: $(INSTALLED) ## stop it, draining
+	$(BIN)/njord down $(ARGS)
+
+logs: $(INSTALLED) ## its logs, merged by time
+	$(BIN)/njord logs $(ARGS)
+
+status: $(INSTALLED) ## which daemons live, and how far they are
+	$(BIN)/njord status $(ARGS)
+
+run-md: $(INSTALLED) ## md_ingest in the foreground
+	$(BIN)/python -m apps.md_ingest $(ARGS)
+
+run-strat: $(INSTALLED) ## strategy_runner in the foreground
+	$(BIN)/python -m apps.strategy_runner $(ARGS)
+
+run-risk: $(INSTALLED) ## risk_engine in the foreground
+	$(BIN)/python -m apps.risk_engine $(ARGS)
+
+run-oms: $(INSTALLED) ## oms in the foreground
+	$(BIN)/python -m apps.oms $(ARGS)
+
+run-broker: $(INSTALLED) ## broker in the foreground
+	$(BIN)/python -m apps.broker $(ARGS)
+
+run-paper: $(INSTALLED) ## paper_venue in the foreground
+	$(BIN)/python -m apps.paper_venue $(ARGS)
+
+# The kill switch needs nothing installed and nothing running. REASON reaches it through the environment, so no quoting in
+# it can become a command.
+run-kill-trip: ## stop trading now (REASON='...')
+	@deploy/kill-switch trip "$${REASON:-make run-kill-trip}"
+
+run-kill-clear: ## allow trading again (REASON='...')
+	@deploy/kill-switch clear "$${REASON:-make run-kill-clear}"
+
+check-kill: ## exit 0 when clear, 3 when tripped
+	@deploy/kill-switch status
+
+# Proof
+
+sim: $(INSTALLED) ## a sample of seeded schedules of the fault simulator
+	$(BIN)/njord simulate $(ARGS)
+
+bench: bench-pipeline ## every benchmark
+
+bench-pipeline: $(INSTALLED) ## intent to venue through the real processes, beside the floor
+	$(BIN)/python -m benchmarks.pipeline $(ARGS)

@@ -1,0 +1,1 @@
+"""Execution: orders from approval to booked fill, and the simulated venue."""

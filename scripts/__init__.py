@@ -1,0 +1,1 @@
+"""Tools for people who work on this repository; nothing at run time needs them."""

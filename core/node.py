@@ -289,7 +289,9 @@ class Node:
             outbox.on_tail(last)
             self._forget_confirmed(topic)
             self._note_acks(topic, acks.get(topic, {}))
-        for stream in self._links:
+        for stream, link in self._links.items():
+            # A read asked for on the connection before this one will never be answered.
+            link.on_lost()
             actions += self.on_tail(stream, tails.get(stream, 0))
         news = self._acknowledge()
         return [*actions, *self._writes(), *news, Acknowledge(dict(self._acked))]

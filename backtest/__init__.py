@@ -1,0 +1,1 @@
+"""The backtest engine and the fault simulator: the same machines, other surroundings."""

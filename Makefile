@@ -34,6 +34,7 @@ $(MADE):
 install: $(INSTALLED) ## install the locked requirements (all extras) and this project, editable
 
 $(INSTALLED): $(MADE) requirements.lock pyproject.toml
+	@echo "installing the locked requirements into $(VENV); the first time this takes about a minute"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

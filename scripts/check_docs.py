@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\]\((?!\w+:|#)(?P<target>[^)#\s]+)(?:#[^)\s]*)?\)")
-_COMMAND = re.compile(r"(?:`|^\s*\$?\s*)make (?P<targets>[a-z][a-z -]*)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|&&|`|\$)[ \t]*make(?P<words>(?:[ \t]+[\w./=~'-]+)+)", re.MULTILINE)
 _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 
 
@@ -27,13 +28,19 @@ def make_targets(makefile: str) -> frozenset[str]:
 def problems(path: Path, targets: frozenset[str]) -> Iterator[str]:
     """What one document promises and does not keep."""
     text = path.read_text()
-    for link in _LINK.finditer(_FENCE.sub("", text)):
+    prose = _FENCE.sub("", text)
+    for link in _LINK.finditer(prose):
         if not (path.parent / link["target"]).exists():
             yield f"{path}: links to {link['target']}, which does not exist"
-    for command in _COMMAND.finditer(text):
-        for name in command["targets"].split():
-            if name not in targets:
-                yield f"{path}: names `make {name}`, which is no target of the Makefile"
+    code = [block.group() for block in _FENCE.finditer(text)] + _SPAN.findall(prose)
+    for name in (name for piece in code for name in _named_targets(piece)):
+        if name not in targets:
+            yield f"{path}: names `make {name}`, which is no target of the Makefile"
+
+
+def _named_targets(code: str) -> Iterator[str]:
+    for command in _COMMAND.finditer(code):
+        yield from (word for word in command["words"].split() if re.fullmatch(r"[a-z][a-z-]*", word))
 
 
 def documents(root: Path) -> list[Path]:

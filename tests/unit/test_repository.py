@@ -315,6 +315,29 @@ class TestRoadmap:
         assert [path.name for path in ROOT.glob("roadmap/phases/*.md") if heading not in path.read_text()] == []
 
 
+class TestDocuments:
+    """docs/ and the changelog."""
+
+    @pytest.mark.parametrize("part", ["**Context.**", "**Decision.**", "**Consequences.**"])
+    def test_decision_is_complete_when_recorded(self, part: str) -> None:
+        """A decision record says why, what, and what it costs, on at most a page."""
+        records = sorted((ROOT / "docs/decisions").glob("*.md"))
+        assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+        assert [path.name for path in records if part not in path.read_text() or len(path.read_text().splitlines()) > 30] == []
+
+    def test_glossary_names_what_exists_when_it_names_code(self) -> None:
+        """Every class and constant the glossary leads a reader to is a word of core."""
+        ours = _read("docs/glossary.md").partition("## Names elsewhere")[0]
+        named = set(re.findall(r"`([A-Z][A-Za-z]+|[A-Z][A-Z_]+)`", ours))
+        words = {word for path in (ROOT / "core").rglob("*.py") for word in re.findall(r"\w+", path.read_text())} | {"Shell"}
+        assert len(named) > 30
+        assert named - words == set()
+
+    def test_changelog_is_kept_when_something_changes(self) -> None:
+        """Users find what is new under Unreleased."""
+        assert re.search(r"^## \[Unreleased\]\n\n### (?:Added|Changed|Deprecated|Removed|Fixed|Security)\n\n- ", _read("CHANGELOG.md"), re.MULTILINE)
+
+
 class TestTree:
     """All tracked files."""
 

@@ -113,6 +113,10 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _n
 def _merge(into: dict[str, Any], source: Mapping[str, Any], name: str, provenance: dict[str, str], prefix: str = "") -> None:
     for key, value in source.items():
         path = f"{prefix}{key}"
+        if value is None and isinstance(into.get(key), dict):
+            # `null` takes an inherited section away, so that an overlay can drop a strategy and not only change it.
+            del into[key]
+            continue
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value, name, provenance, f"{path}.")
             continue

@@ -1,0 +1,165 @@
+"""What a suite did, from its journals: counts, orders, positions, cash, profit, and how long each hop took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from apps.cli.journals import JournalReader
+from core.contracts import FillEvent, OrderStateChanged, PositionSnapshot, RiskDecision, Verdict
+from core.money import ZERO
+from core.topics import BROKER_REPORTS, FILLS_NEW, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
+
+__all__ = ["HopLatency", "OrderRow", "Summary", "fills", "latencies", "orders", "positions", "summarize"]
+
+
+class OrderRow(msgspec.Struct, frozen=True):
+    """The present state of one order."""
+
+    client_order_id: str
+    intent_id: str
+    strategy_id: str
+    symbol: str
+    side: str
+    status: str
+    order_qty: Decimal
+    cum_qty: Decimal
+    avg_price: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    facets: tuple[str, ...]
+    cause: str
+    updated_ns: int
+
+
+class HopLatency(msgspec.Struct, frozen=True):
+    """Wall time from one daemon's receipt to the next one's, in microseconds."""
+
+    hop: str
+    measured: int
+    p50_us: float
+    p99_us: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One suite at a glance. Money in the account's currency; `profit` counts open positions at their latest mark."""
+
+    intents: int
+    allowed: int
+    denied: dict[str, int]
+    orders: dict[str, int]
+    fills: int
+    positions: list[PositionSnapshot]
+    balances: dict[str, Decimal]
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    fees: dict[str, Decimal]
+    latencies: list[HopLatency]
+
+
+def order_events(oms: JournalReader) -> Iterable[OrderStateChanged]:
+    """Every change of every order."""
+    return (envelope.body for _, envelope in oms.said(ORDERS_EVENTS.name()) if isinstance(envelope.body, OrderStateChanged))
+
+
+def orders(oms: JournalReader) -> list[OrderRow]:
+    """The orders in the order they came, each in its present state."""
+    last = {event.client_order_id: event for event in order_events(oms)}
+    return [
+        OrderRow(
+            e.client_order_id,
+            e.intent_id,
+            e.strategy_id,
+            e.symbol,
+            e.side.value,
+            e.new_status.value,
+            e.order_qty,
+            e.cum_qty,
+            e.avg_price,
+            e.limit_price,
+            e.stop_price,
+            e.facets,
+            e.cause,
+            e.occurred_ns,
+        )
+        for e in last.values()
+    ]
+
+
+def fills(oms: JournalReader) -> list[FillEvent]:
+    """Every booked execution."""
+    return [envelope.body for _, envelope in oms.said(FILLS_NEW.name()) if isinstance(envelope.body, FillEvent)]
+
+
+def positions(oms: JournalReader) -> list[PositionSnapshot]:
+    """The latest position of every owner and symbol, flat ones included."""
+    last = {(event.position.symbol, event.position.strategy_id): event.position for event in order_events(oms)}
+    return [last[key] for key in sorted(last)]
+
+
+def latencies(journals: dict[str, JournalReader]) -> list[HopLatency]:
+    """Per durable hop: from the receipt of a message to the next daemon's receipt of what came of it."""
+    hops = (
+        ("intent → decision", Daemon.RISK_ENGINE, STRAT_INTENT.name(), Daemon.OMS, RISK_DECISION.name()),
+        ("decision → order", Daemon.OMS, RISK_DECISION.name(), Daemon.BROKER, ORDERS_ACCEPTED.pattern.partition("{")[0]),
+        ("order → report", Daemon.BROKER, ORDERS_ACCEPTED.pattern.partition("{")[0], Daemon.OMS, BROKER_REPORTS.pattern.partition("{")[0]),
+        ("report → event", Daemon.OMS, BROKER_REPORTS.pattern.partition("{")[0], Daemon.RISK_ENGINE, ORDERS_EVENTS.name()),
+    )
+    return [
+        _percentiles(name, _hop(journals[at.value], topic_in, journals[then.value], topic_out))
+        for name, at, topic_in, then, topic_out in hops
+        if at.value in journals and then.value in journals
+    ]
+
+
+def summarize(journals: dict[str, JournalReader], marks: dict[str, float]) -> Summary:
+    """Everything at once; `marks` are the latest prices of the feed."""
+    runner, risk, oms = (journals.get(d.value) for d in (Daemon.STRATEGY_RUNNER, Daemon.RISK_ENGINE, Daemon.OMS))
+    decisions = [e.body for _, e in risk.said(RISK_DECISION.name()) if isinstance(e.body, RiskDecision)] if risk is not None else []
+    held = positions(oms) if oms is not None else []
+    booked = fills(oms) if oms is not None else []
+    fees: dict[str, Decimal] = {}
+    for fill in booked:
+        fees[fill.fee_asset] = fees.get(fill.fee_asset, ZERO) + fill.fee
+    return Summary(
+        intents=runner.heads.get(STRAT_INTENT.name(), 0) if runner is not None else 0,
+        allowed=sum(1 for d in decisions if d.verdict is Verdict.ALLOWED),
+        denied=dict(Counter(d.denials[0].code for d in decisions if d.verdict is Verdict.DENIED and d.denials).most_common()),
+        orders=dict(Counter(row.status for row in orders(oms)).most_common()) if oms is not None else {},
+        fills=len(booked),
+        positions=[p for p in held if p.position_qty],
+        balances=_balances(oms) if oms is not None else {},
+        realized_pnl=sum((p.realized_pnl for p in held), ZERO),
+        unrealized_pnl=sum((p.position_qty * (Decimal(str(marks[p.symbol])) - p.avg_price) for p in held if p.position_qty and p.symbol in marks), ZERO),
+        fees=fees,
+        latencies=latencies(journals),
+    )
+
+
+def _balances(oms: JournalReader) -> dict[str, Decimal]:
+    totals: dict[str, Decimal] = {}
+    for event in order_events(oms):
+        totals.update({balance.asset: balance.total for balance in event.balances})
+    return totals
+
+
+def _hop(at: JournalReader, topic_in: str, then: JournalReader, topic_out: str) -> list[int]:
+    """Nanoseconds between the arrival of an input at `at` and the arrival at `then` of what `at` said about it."""
+    arrived = {row.n: row.arrived_ns for row in at.messages(topic_in) if row.arrived_ns}
+    cause = {row.seq: row.n for row in at.outputs(topic_out)}
+    found = []
+    for row in then.messages(topic_out):
+        began = arrived.get(cause.get(row.seq, 0))
+        if began is not None and row.arrived_ns >= began:
+            found.append(row.arrived_ns - began)
+    return found
+
+
+def _percentiles(hop: str, samples_ns: list[int]) -> HopLatency:
+    ordered = sorted(samples_ns)
+    if not ordered:
+        return HopLatency(hop, 0, 0.0, 0.0)
+    return HopLatency(hop, len(ordered), ordered[len(ordered) // 2] / 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] / 1000)

@@ -1,0 +1,1 @@
+"""`njord verify`: the invariants of docs/EXECUTION_INVARIANTS.md, checked from the journals and the venue's own ledger."""

@@ -12,7 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
+
+# The same examples every time and no time limit per example: a property that fails here fails everywhere.
+hypothesis.settings.register_profile("njord", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("njord")
 
 _ROOT = Path(__file__).parent
 _TIER_OF_FOLDER = {

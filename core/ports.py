@@ -5,7 +5,7 @@ Live, in simulation and in tests the same node runs; only what stands behind the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -82,7 +82,10 @@ class BusListener(Protocol):
 
 
 class Bus(Protocol):
-    """The wire. Every coroutine raises ConnectionError when the connection is or goes away; nothing is retried inside."""
+    """The wire. What is asked fails with ConnectionError when the connection is or goes away; nothing is retried inside.
+
+    Asking needs no task: the functions return what can be awaited, and answers come in the order of the questions.
+    """
 
     async def start(self, streams: Sequence[StreamId], listener: BusListener) -> None:
         """Connect in the background, subscribe to these streams, and keep reconnecting with back-off until `stop`."""
@@ -90,25 +93,31 @@ class Bus(Protocol):
     async def stop(self) -> None:
         """Close both connections."""
 
-    async def publish(self, stream: StreamId, token: Token, base: int, first_seq: int, bodies: Sequence[bytes]) -> PublishOutcome:
+    def publish(self, stream: StreamId, token: Token, base: int, first_seq: int, bodies: Sequence[bytes]) -> Awaitable[PublishOutcome]:
         """Store and announce messages `first_seq`, `first_seq`+1, ... as one atomic script. `base` is where a missing stream may begin."""
 
-    async def read(self, stream: StreamId, from_seq: int, count: int) -> StreamSlice:
-        """Up to `count` entries from `from_seq` on, and where the stream ends."""
+    def announce(self, topic: str, producer: str, data: bytes) -> None:
+        """Tell whoever is subscribed to this topic of this producer now, and store nothing: for heartbeats, ticks and telemetry.
 
-    async def tails(self, streams: Sequence[StreamId]) -> list[int]:
+        There is no answer; without a connection it is dropped.
+        """
+
+    def read(self, stream: StreamId, from_seq: int, count: int) -> Awaitable[StreamSlice]:
+        """Up to `count` entries from `from_seq` on, and where the stream ends, as one atomic script."""
+
+    def tails(self, streams: Sequence[StreamId]) -> Awaitable[list[int]]:
         """The last number of each stream (0: does not exist), in one round trip."""
 
-    async def acknowledge(self, consumer: str, seqs: dict[StreamId, int]) -> None:
+    def acknowledge(self, consumer: str, seqs: dict[StreamId, int]) -> Awaitable[None]:
         """Say how far this consumer has handled each stream, consequences published."""
 
-    async def acknowledgements(self, stream: StreamId) -> dict[str, int]:
+    def acknowledgements(self, stream: StreamId) -> Awaitable[dict[str, int]]:
         """What each consumer of a stream has acknowledged."""
 
-    async def trim(self, stream: StreamId, below_seq: int) -> None:
+    def trim(self, stream: StreamId, below_seq: int) -> Awaitable[None]:
         """Forget entries below a number; the tail entry always stays."""
 
-    async def watermarks(self, streams: Sequence[StreamId]) -> dict[StreamId, tuple[int, dict[str, int]]]:
+    def watermarks(self, streams: Sequence[StreamId]) -> Awaitable[dict[StreamId, tuple[int, dict[str, int]]]]:
         """One atomic cut over many streams: each one's last number and its consumers' acknowledgements."""
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.kill_switch import parse_kill_file
-
 from core.contracts import KillSwitchState, KillSwitchStatus
+from core.kill_switch import parse_kill_file
 
 __all__ = ["KillFile"]
 
@@ -39,4 +38,5 @@ class KillFile:
             return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path.parent}: no such folder")
         except OSError as error:
             return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path}: {error.strerror}")
-        return parse_kill_file(content)
+        # Bytes that are no text are still somebody's wish to stop.
+        return parse_kill_file(content.decode("utf-8", "replace"))

@@ -52,12 +52,23 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def problems(self, qty: Decimal, *prices: Decimal) -> list[str]:
         """Every reason a venue would refuse these terms for, empty when they are legal."""
+        return self.grid_problems(qty, *prices) + self.minimum_problems(qty)
+
+    def grid_problems(self, qty: Decimal, *prices: Decimal) -> list[str]:
+        """What is wrong with these terms whatever the order is for: off the grid, or above the largest quantity."""
         found = []
         if not is_on_grid(qty, self.lot):
             found.append(f"order_qty={qty} is not a multiple of lot={self.lot}")
-        if qty < self.order_qty_min:
-            found.append(f"order_qty={qty} is below order_qty_min={self.order_qty_min}")
         if self.order_qty_max is not None and qty > self.order_qty_max:
             found.append(f"order_qty={qty} is above order_qty_max={self.order_qty_max}")
         found.extend(f"price={price} is not a multiple of tick={self.tick}" for price in prices if not is_on_grid(price, self.tick))
+        return found
+
+    def minimum_problems(self, qty: Decimal, notional: Decimal | None = None) -> list[str]:
+        """What makes an order too small for the venue; without a `notional` only its quantity is judged."""
+        found = []
+        if qty < self.order_qty_min:
+            found.append(f"order_qty={qty} is below order_qty_min={self.order_qty_min}")
+        if notional is not None and notional < self.order_notional_min:
+            found.append(f"order_notional={notional} is below order_notional_min={self.order_notional_min}")
         return found

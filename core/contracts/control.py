@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from core.contracts.base import Contract
 from core.contracts.risk import TradingState
 
@@ -62,12 +64,16 @@ class Heartbeat(Contract, frozen=True, tag="Heartbeat.1"):
 
 
 class LimitsChanged(Contract, frozen=True, tag="LimitsChanged.1"):
-    """The limits in force. Topic control.limits · Producer risk_engine · Consumers observers."""
+    """The limits in force. Topic control.limits · Producer risk_engine · Consumers observers.
+
+    `limits` tells every limit by name, in the units of its name, so that a decision's version can be read without the config.
+    """
 
     limits_version: str
     actor: str
     reason: str
     changed_ns: int
+    limits: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class KillSwitchStatus(StrEnum):

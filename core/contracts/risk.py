@@ -39,7 +39,10 @@ class Denial(Contract, frozen=True):
 class Evidence(Contract, frozen=True):
     """What a decision was based on. Quantities in instrument units, money in account currency, ages in milliseconds.
 
-    None means the fact was missing when the decision was taken; risk then denied what needed it.
+    None means the fact was missing when the decision was taken; risk then denied what needed it. `position_qty` and the
+    working quantities are the account's in the symbol before the order; `worst_qty` and `worst_notional` are what it would be
+    at worst on the order's side with everything working filled, `open_positions` counts symbols held or worked, both with
+    the order. The limits they were held against are named by the decision's `limits_version` (LimitsChanged tells them).
     """
 
     trading_state: TradingState
@@ -51,6 +54,9 @@ class Evidence(Contract, frozen=True):
     open_positions: int | None = None
     order_notional: Decimal | None = None
     reduces: bool = False
+    worst_qty: Decimal | None = None
+    worst_notional: Decimal | None = None
+    intent_age_ms: int | None = None
 
 
 class Approval(Contract, frozen=True):

@@ -14,8 +14,8 @@ PYTEST := $(BIN)/python -m pytest
 MADE := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help venv install lock pre-commit fmt lint type imports docs check test coverage hotspots next demo run-md run-strat run-risk \
-	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim bench bench-pipeline up down logs status
+.PHONY: help venv install lock pre-commit fmt lint type imports docs tables check-units check test coverage hotspots next demo run-md run-strat run-risk \
+	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim bench bench-pipeline bench-restart up down logs status
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,12 @@ imports: $(INSTALLED) ## who may import whom
 
 docs: $(INSTALLED) ## every link and make target the documents name exists
 	$(BIN)/python scripts/check_docs.py
+
+tables: $(INSTALLED) ## write the tables in the documents that mirror code anew
+	$(BIN)/python -m scripts.generate_docs
+
+check-units: $(INSTALLED) ## hold the systemd units against systemd's own checks (needs systemd-analyze)
+	$(BIN)/python scripts/check_units.py
 
 hotspots: $(INSTALLED) ## list the functions most worth a reviewer's time; fails on a swallowed error or a clock in a decision
 	$(BIN)/python scripts/find_hotspots.py
@@ -136,7 +142,10 @@ check-kill: ## exit 0 when clear, 3 when tripped
 sim: $(INSTALLED) ## a sample of seeded schedules of the fault simulator
 	$(BIN)/njord simulate $(ARGS)
 
-bench: bench-pipeline ## every benchmark
+bench: bench-pipeline bench-restart ## every benchmark
 
 bench-pipeline: $(INSTALLED) ## intent to venue through the real processes, beside the floor
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
+
+bench-restart: $(INSTALLED) ## from kill -9 to ready, with few and with many orders in the journal
+	$(BIN)/python -m benchmarks.restart $(ARGS)

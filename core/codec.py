@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from core.contracts import (
     AccountSnapshot,
@@ -109,38 +111,44 @@ class Codec:
         """The envelope in these bytes; DecodeError says what is wrong with them."""
         try:
             return self._decoder.decode(data)
-        except msgspec.ValidationError as error:
+        except ValueError as error:
             if "unknown field" in str(error):
                 return self._decode_leniently(data)
             raise DecodeError(f"message {data[:200]!r}: {error}") from None
-        except msgspec.DecodeError as error:
-            raise DecodeError(f"message {data[:200]!r}: {error}") from None
 
     def _decode_leniently(self, data: bytes) -> Envelope:
-        """Drop one unknown field after the other until the rest is a valid message or an error of another kind."""
-        raw = msgspec.json.decode(data)
-        while True:
-            try:
-                return msgspec.convert(raw, Envelope)
-            except msgspec.ValidationError as error:
-                if not _drop_unknown_field(raw, str(error)):
-                    raise DecodeError(f"message {data[:200]!r}: {error}") from None
-                self.unknown_fields += 1
+        """Without the fields that a newer minor version added, wherever they stand; all else must be right."""
+        try:
+            raw = msgspec.json.decode(data)
+            dropped = _drop_unknown_fields(raw, _envelope_type())
+            found = self._decoder.decode(msgspec.json.encode(raw))
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"message {data[:200]!r}: {error}") from None
+        self.unknown_fields += dropped
+        return found
 
 
-def _drop_unknown_field(raw: Any, error: str) -> bool:
-    """Remove the field msgspec's message names (`... unknown field `x` - at `$.body``); False when it names none."""
-    parts = error.split("`")
-    if "unknown field" not in parts[0]:
-        return False
-    node = raw
-    for step in parts[3].split(".")[1:] if len(parts) > 3 else ():
-        name, _, index = step.partition("[")
-        node = node[name]
-        if index:
-            node = node[int(index.rstrip("]"))]
-    del node[parts[1]]
-    return True
+@cache
+def _envelope_type() -> inspect.Type:
+    return inspect.type_info(Envelope)
+
+
+def _drop_unknown_fields(raw: Any, expected: inspect.Type) -> int:
+    """Take out of `raw` what `expected` has no field for, and count it."""
+    match expected, raw:
+        case inspect.StructType(array_like=False), dict():
+            known = {field.encode_name: field.type for field in expected.fields}
+            unknown = [name for name in raw if name not in known and name != expected.tag_field]
+            for name in unknown:
+                del raw[name]
+            return len(unknown) + sum(_drop_unknown_fields(value, known[name]) for name, value in raw.items() if name in known)
+        case inspect.UnionType(), dict():
+            structs = [kind for kind in expected.types if isinstance(kind, inspect.StructType)]
+            return sum(_drop_unknown_fields(raw, kind) for kind in structs if kind.tag == raw.get(kind.tag_field or ""))
+        case inspect.VarTupleType(), list():
+            return sum(_drop_unknown_fields(item, expected.item_type) for item in raw)
+        case _:
+            return 0
 
 
 def type_name(body: Contract) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from core import topics
 from core.contracts import Bar, MarketData
 from core.machine import FeedRow
 
-__all__ = ["FeedStep", "bar_row", "visible_ns"]
+__all__ = ["Feed", "FeedStep", "bar_row", "visible_ns"]
 
 
 class FeedStep(msgspec.Struct, frozen=True):
@@ -16,6 +18,24 @@ class FeedStep(msgspec.Struct, frozen=True):
 
     close_ns: int
     rows: tuple[FeedRow, ...]
+
+
+class Feed(Protocol):
+    """A loaded feed: steps 0, 1, 2, ... in strictly increasing `close_ns`, the same every time they are asked for."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that occur, sorted."""
+
+    @property
+    def timeframe(self) -> str:
+        """The timeframe of its bars, as topics spell it (`1m`, `1d`)."""
+
+    def __len__(self) -> int:
+        """How many steps there are."""
+
+    def step(self, k: int) -> FeedStep:
+        """Step `k`; IndexError beyond the end."""
 
 
 def bar_row(bar: Bar) -> FeedRow:

@@ -55,5 +55,5 @@ def request_id(client_id: str, kind: str, ordinal: int) -> str:
 
 def content_hash(*terms: str | Decimal | None) -> str:
     """A 128-bit hash of order terms, equal exactly when the terms are equal in value."""
-    spelled = ["" if term is None else term if isinstance(term, str) else normal(term) for term in terms]
+    spelled = ["\0" if term is None else term if isinstance(term, str) else normal(term) for term in terms]
     return hashlib.blake2b(_SEPARATOR.join(spelled).encode(), digest_size=16).hexdigest()

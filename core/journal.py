@@ -32,6 +32,7 @@ __all__ = [
     "MESSAGE_KIND",
     "ArchiveRow",
     "Batch",
+    "BatchMark",
     "CallRow",
     "InputRow",
     "Journal",
@@ -106,6 +107,16 @@ class QuarantineRow(NamedTuple):
     data: bytes
 
 
+class BatchMark(NamedTuple):
+    """How many rows of each kind a batch held. An input adds its watermark, and what it closes, last of all."""
+
+    inputs: int
+    outputs: int
+    calls: int
+    outcomes: int
+    archive: int
+
+
 class Batch(msgspec.Struct):
     """One transaction: what was handled, said, attempted, finished, and how far each stream has come."""
 
@@ -123,6 +134,15 @@ class Batch(msgspec.Struct):
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
         return not (self.inputs or self.acked or self.quarantine or self.snapshot)
+
+    def mark(self) -> BatchMark:
+        """Where the batch stands now, for `cut`."""
+        return BatchMark(len(self.inputs), len(self.outputs), len(self.calls), len(self.outcomes), len(self.archive))
+
+    def cut(self, mark: BatchMark) -> None:
+        """Forget what one input added since the mark, before it was handled to its end."""
+        for rows, count in zip((self.inputs, self.outputs, self.calls, self.outcomes, self.archive), mark, strict=True):
+            del rows[count:]
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -192,14 +212,14 @@ def decode_call(data: bytes) -> CallVenue:
 
 
 def next_link(chain: bytes, row: InputRow, outputs: Sequence[OutputRow]) -> bytes:
-    """The chain value after a row and what was said while handling it: a 128-bit hash over the previous value and both."""
-    digest = hashlib.blake2b(chain, digest_size=16)
-    digest.update(f"\x1e{row.n}\x1f{row.kind}\x1f{row.topic}\x1f{row.producer}\x1f{row.seq}\x1f{row.now_ns}\x1f".encode())
-    digest.update(row.data)
-    digest.update(row.attached)
-    for output in outputs:
-        if output.n != row.n:
-            raise InvariantViolation(f"output {output.topic} {output.seq} belongs to input {output.n}, not {row.n}")
-        digest.update(f"\x1e{output.topic}\x1f{output.seq}\x1f".encode())
-        digest.update(output.data)
-    return digest.digest()
+    """The chain value after a row and what was said while handling it: a 128-bit hash over the previous value and both.
+
+    Every piece is preceded by its length, so no two different rows give the same bytes.
+    """
+    n, kind, topic, producer, seq, now_ns, _, data, attached = row
+    pieces = [chain, f"{n}\x1f{kind}\x1f{topic}\x1f{producer}\x1f{seq}\x1f{now_ns}\x1f{len(data)}\x1f{len(attached)}\x1e".encode(), data, attached]
+    for said_topic, said_seq, said_n, said in outputs:
+        if said_n != n:
+            raise InvariantViolation(f"output {said_topic} {said_seq} belongs to input {said_n}, not {n}")
+        pieces += (f"\x1e{said_topic}\x1f{said_seq}\x1f{len(said)}\x1e".encode(), said)
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).digest()

@@ -54,6 +54,7 @@ class Link(Generic[T]):
         self._ready: deque[tuple[int, T]] = deque()
         self._held: dict[int, T] = {}
         self._reading = False
+        self._checked = 0
 
     @property
     def has_gap(self) -> bool:
@@ -76,13 +77,27 @@ class Link(Generic[T]):
             return None
         if len(self._held) < _HELD_MAX:
             self._held[seq] = item
-        return self._read()
+        return self._read(self.next_seq)
 
     def on_tail(self, last_seq: int) -> Read | None:
-        """The stream ends at `last_seq`; the read that is called for when we are behind."""
-        if self.stopped or last_seq < self.next_seq:
+        """The stream ends at `last_seq` (0: it does not exist); the read that is called for when we are behind.
+
+        A stream shorter than what we have handled lost its end, or tells another history: its last entry says which.
+        """
+        if self.stopped or last_seq in (0, self.next_seq - 1):
             return None
-        return self._read()
+        return self._read(min(last_seq, self.next_seq))
+
+    def on_check(self, last_seq: int) -> Read | None:
+        """The periodic look at the stream's end, which finds a hole that nothing came after.
+
+        Under load there is always something on its way, and reading it would only fetch it twice: what counts as missing is
+        what was there at the look before and has still not arrived.
+        """
+        before, self._checked = self._checked, last_seq
+        if before < self.next_seq <= last_seq:
+            return None
+        return self.on_tail(last_seq)
 
     def on_read(self, entries: list[tuple[int, T]], last_seq: int) -> Read | None:
         """The answer to our read; LinkHole when what we need is gone, else the next read while we are still behind."""
@@ -95,7 +110,11 @@ class Link(Generic[T]):
             if seq == self.next_seq:
                 self._accept(seq, item)
         self._drain_held()
-        return self._read() if last_seq >= self.next_seq else None
+        if last_seq < self.next_seq:
+            return None
+        if not entries:
+            raise LinkHole(self.stream, self.next_seq, last_seq + 1)
+        return self._read(self.next_seq)
 
     def on_lost(self) -> None:
         """The connection is gone and with it any outstanding read."""
@@ -115,8 +134,8 @@ class Link(Generic[T]):
         if self._held:
             self._held = {seq: item for seq, item in self._held.items() if seq >= self.next_seq}
 
-    def _read(self) -> Read | None:
+    def _read(self, from_seq: int) -> Read | None:
         if self._reading:
             return None
         self._reading = True
-        return Read(self.stream, self.next_seq, READ_CHUNK)
+        return Read(self.stream, from_seq, READ_CHUNK)

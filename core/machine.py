@@ -21,9 +21,11 @@ from core.contracts import (
     MarketData,
     OperatorCommand,
 )
+from core.errors import NjordError
 from core.venue import VenueEvent, VenueReply, VenueRequest
 
 __all__ = [
+    "HANDLER_FAULTS",
     "NOTHING_ATTACHED",
     "NO_NEEDS",
     "Answer",
@@ -255,6 +257,9 @@ class Log(msgspec.Struct, frozen=True):
 
 
 Effect = Publish | CallVenue | Push | Answer | Archive | Halt | Log
+
+HANDLER_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, NjordError)
+"""What a handler's own bug looks like. Anything else (memory, interrupts, the disk) must take its own way out."""
 
 S = TypeVar("S")
 

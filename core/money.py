@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import (
     ROUND_CEILING,
     ROUND_FLOOR,
@@ -9,8 +10,10 @@ from decimal import (
     Decimal,
     InvalidOperation,
 )
+from functools import cache
+from operator import attrgetter
 
-__all__ = ["ZERO", "ceil_to", "decimal_of", "floor_to", "is_on_grid", "normal", "require_finite", "require_positive", "round_to"]
+__all__ = ["ZERO", "ceil_to", "decimal_of", "floor_to", "is_on_grid", "normal", "require_amounts", "require_finite", "require_not_negative", "require_positive", "round_to"]
 
 ZERO = Decimal(0)
 
@@ -18,6 +21,50 @@ ZERO = Decimal(0)
 # and stay exact in the 28 digits of the default decimal context; beyond that a number is a mistake, not an order.
 _EXPONENT_MAX = 14
 _EXPONENT_MIN = -12
+_ABOVE = Decimal(1).scaleb(_EXPONENT_MAX + 1)
+_BELOW = -_ABOVE
+# Just below zero, so that one comparison tells whether an amount is negative.
+_NEGATIVE = Decimal("-1E-40")
+
+
+def require_amounts(holder: object, *names: str) -> None:
+    """ValueError unless each of these attributes is None or a finite number of a believable size.
+
+    For amounts that were computed, averages above all: they may have more digits after the point than a price has.
+    """
+    if not _all_within(_BELOW, _getter(names)(holder)):
+        for name in names:
+            value: Decimal | None = getattr(holder, name)
+            if value is not None and not _all_within(_BELOW, (value,)):
+                raise ValueError(f"{name}: {value} is not an amount, a finite number of at most 15 digits before the point is required")
+
+
+def require_not_negative(holder: object, *names: str) -> None:
+    """ValueError unless each of these attributes is None or a finite number of at least 0."""
+    if not _all_within(_NEGATIVE, _getter(names)(holder)):
+        require_amounts(holder, *names)
+        for name in names:
+            if (value := getattr(holder, name)) is not None and value < 0:
+                raise ValueError(f"{name}: {value} is not allowed, it must be at least 0")
+
+
+def _all_within(low: Decimal, values: tuple[Decimal | None, ...]) -> bool:
+    """Whether every value that is there lies above `low` and below the bound. Comparing with what is no number raises, which is no."""
+    try:
+        for value in values:
+            if value is not None and not low < value < _ABOVE:
+                return False
+    except InvalidOperation:
+        return False
+    return True
+
+
+@cache
+def _getter(names: tuple[str, ...]) -> Callable[[object], tuple[Decimal | None, ...]]:
+    """All of these attributes at once: every message is checked, when it is built and when it is read."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda holder: (getattr(holder, names[0]),)
 
 
 def require_finite(name: str, value: Decimal) -> Decimal:

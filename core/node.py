@@ -20,7 +20,7 @@ import msgspec
 
 from core.codec import Codec, Envelope
 from core.contracts import Bar, Contract, KillSwitchState, MarketData, SessionClock
-from core.errors import DecodeError, InvariantViolation, NjordError
+from core.errors import DecodeError, InvariantViolation, JournalError
 from core.feed import visible_ns
 from core.journal import (
     MESSAGE_KIND,
@@ -36,6 +36,7 @@ from core.journal import (
 )
 from core.link import Link, LinkHole, Read
 from core.machine import (
+    HANDLER_FAULTS,
     NO_NEEDS,
     NOTHING_ATTACHED,
     Answer,
@@ -45,6 +46,7 @@ from core.machine import (
     CallReplied,
     CallVenue,
     Command,
+    ConfigLoaded,
     Effect,
     FeedRow,
     Halt,
@@ -58,6 +60,7 @@ from core.machine import (
     Observed,
     Publish,
     Push,
+    VenueLinkState,
     VenuePushed,
     Wake,
 )
@@ -108,6 +111,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     """A daemon as the node sees it: its name, what it takes in, what it says and who must have heard it.
 
     `pushes_events` is the venue's: until its broker has subscribed, what was pushed before counts as not taken.
+    `calls_venue` is the broker's: while it is out of touch with its venue, nothing it handled counts as finished.
     `waits_for_clock` is a replay's: a message stamped later than the session clock has come here waits for the clock.
     """
 
@@ -117,6 +121,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     batch_max: int = 256
     snapshot_every: int = 5_000
     pushes_events: bool = False
+    calls_venue: bool = False
     waits_for_clock: bool = False
 
 
@@ -193,9 +198,6 @@ Action = Commit | Write | ReadOutputs | Read | Call | Reply | SendPush | Acknowl
 
 _Item = tuple[Envelope, bytes, int]
 
-# What a handler's own bug looks like. Anything else (memory, interrupts, the journal) must take its own way out.
-_HANDLER_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, NjordError)
-
 
 class _Waiting(NamedTuple):
     call: CallVenue
@@ -204,7 +206,11 @@ class _Waiting(NamedTuple):
 
 
 class _Handled(msgspec.Struct):
-    """A handled message: its number, and the last input that belongs to it (wakes and replies extend the newest one)."""
+    """A handled message: its number, and the last input that belongs to it.
+
+    What comes without a message of its own (wakes, replies, facts) belongs to the newest message, and after a restart,
+    when nobody knows which one that was, to the newest of every stream.
+    """
 
     seq: int
     last_n: int
@@ -236,18 +242,20 @@ class Node:
         self._subscriptions = {s.stream: s for s in spec.subscriptions}
         self.outboxes: dict[str, Outbox] = {}
         self._inbox: deque[tuple[Input | QuarantineRow, int, bytes]] = deque()
-        self._future: list[tuple[int, str, int, _Item]] = []
+        self._future: list[tuple[int, StreamId, int, _Item]] = []
         self._fresh_marks = {s.stream for s in spec.subscriptions if s.view is View.AS_MARKS}
         self._waiting: list[_Waiting] = []
         self._unacked: dict[StreamId, deque[_Handled]] = {}
         self._acked: dict[StreamId, int] = {}
-        self._newest: _Handled | None = None
+        self._latest: tuple[_Handled, ...] = ()
         self._unacked_pushes: deque[tuple[int, int]] = deque()
         self._sent_pushes: deque[tuple[int, int]] = deque([(0, 0)] if spec.pushes_events else [])
         self._unconfirmed: dict[str, deque[tuple[int, int]]] = {}
         self._open_calls: dict[str, int] = {}
+        self._is_out_of_touch = spec.calls_venue
         self._acked_news: list[tuple[str, str, int]] = []
-        self._since_snapshot = 0
+        self._uncommitted: dict[tuple[str, str], bytes] = {}
+        self._since_snapshot = restored.rehandled
         self._snapshot_cost = 0
         self._halt_reason = ""
         self._open(restored)
@@ -259,6 +267,7 @@ class Node:
             self._epochs[stream] = epoch
             self._taken[stream] = watermark
             self._unacked[stream] = deque([_Handled(watermark, 0)] if watermark else [])
+        self._latest = tuple(handled for queue in self._unacked.values() for handled in queue)
         for topic, consumers in self.spec.produces.items():
             stream = StreamId(topic, self.spec.daemon)
             self.outboxes[topic] = Outbox(stream, restored.output_heads.get(topic, 0), consumers, restored.acked.get(topic, {}))
@@ -286,7 +295,7 @@ class Node:
             beyond = max([last, *acks.get(topic, {}).values()])
             if beyond > outbox.last:
                 return self._exit(EXIT_HALT, f"the journal lost history: {topic} was published up to {beyond}, the journal ends at {outbox.last}")
-            outbox.on_tail(last)
+            outbox.on_tail(last, min((w.seq for w in self._waiting if w.topic == topic), default=None))
             self._forget_confirmed(topic)
             self._note_acks(topic, acks.get(topic, {}))
         for stream, link in self._links.items():
@@ -294,7 +303,8 @@ class Node:
             link.on_lost()
             actions += self.on_tail(stream, tails.get(stream, 0))
         news = self._acknowledge()
-        return [*actions, *self._writes(), *news, Acknowledge(dict(self._acked))]
+        again = [Acknowledge(dict(self._acked))] if self._acked else []
+        return [*actions, *self._writes(), *news, *again]
 
     def on_lost(self) -> None:
         """The bus is gone; writes, reads and acknowledgements without an answer are unknown."""
@@ -306,7 +316,7 @@ class Node:
     def on_message(self, stream: StreamId, data: bytes, arrived_ns: int) -> list[Action]:
         """A live delivery. Undecodable bytes are only a hint to read the stream, where the message has a number."""
         link = self._links.get(stream)
-        if link is None:
+        if link is None or link.stopped:
             return []
         try:
             envelope = self._codec.decode(data)
@@ -314,14 +324,17 @@ class Node:
             return self._reads(link.on_tail(link.next_seq))
         if envelope.topic != stream.topic or envelope.producer != stream.producer:
             return self._reads(link.on_tail(link.next_seq))
-        if stream in self._fresh_marks:
-            link.next_seq = envelope.seq
+        if envelope.seq < link.next_seq and self._is_foreign(envelope, stream):
+            return self._stop_link(link, envelope)
+        self._start_marks(link, envelope.seq)
         read = link.on_live(envelope.seq, (envelope, data, arrived_ns))
         return self._collect(link) + self._reads(read)
 
     def on_read(self, stream: StreamId, entries: Sequence[Entry], last_seq: int, arrived_ns: int) -> list[Action]:
         """The answer to a `Read`."""
         link = self._links[stream]
+        if link.stopped:
+            return []
         items: list[tuple[int, _Item]] = []
         poison: QuarantineRow | None = None
         for seq, data in entries:
@@ -330,6 +343,8 @@ class Node:
             except DecodeError as error:
                 poison = QuarantineRow(stream.topic, stream.producer, seq, str(error), data)
                 break
+            if seq < link.next_seq and self._is_foreign(envelope, stream):
+                return self._stop_link(link, envelope)
             items.append((seq, (envelope, data, arrived_ns)))
         if stream in self._fresh_marks and items:
             link.next_seq = items[0][0]
@@ -343,7 +358,7 @@ class Node:
         if self._subscriptions[stream].view is View.JOURNALED:
             self._inbox.append((poison, arrived_ns, b""))
             return actions
-        link.next_seq = poison.seq + 1
+        link.next_seq = max(link.next_seq, poison.seq + 1)
         return [
             *actions,
             Tell(Log("error", "market_data_dropped", (("topic", stream.topic), ("seq", poison.seq), ("reason", poison.reason)))),
@@ -351,11 +366,16 @@ class Node:
         ]
 
     def on_tail(self, stream: StreamId, last_seq: int) -> list[Action]:
-        """A tail check of a stream we read. A marks link without history starts at the newest entry."""
+        """Where a stream we read ends, as a new connection shows it."""
         link = self._links[stream]
-        if stream in self._fresh_marks and last_seq:
-            link.next_seq = last_seq
+        self._start_marks(link, last_seq)
         return self._reads(link.on_tail(last_seq))
+
+    def on_check(self, stream: StreamId, last_seq: int) -> list[Action]:
+        """The periodic look at the end of a stream we read."""
+        link = self._links[stream]
+        self._start_marks(link, last_seq)
+        return self._reads(link.on_check(last_seq))
 
     def on_published(self, topic: str, outcome: PublishOutcome, written: int) -> list[Action]:
         """The publish script's answer to a `Write` whose last number was `written`."""
@@ -372,7 +392,10 @@ class Node:
 
     def on_outputs(self, topic: str, entries: Sequence[Entry]) -> list[Action]:
         """The journal's answer to a `ReadOutputs`."""
-        write = self.outboxes[topic].on_outputs(list(entries))
+        outbox = self.outboxes[topic]
+        if not entries:
+            return self._exit(EXIT_HALT, f"the stream of {topic} lacks message {outbox.confirmed + 1}, which the journal does not hold any more")
+        write = outbox.on_outputs(list(entries))
         return [] if write is None else [write]
 
     def on_acknowledgements(self, topic: str, acks: dict[str, int]) -> list[Action]:
@@ -381,7 +404,12 @@ class Node:
         if acks and max(acks.values()) > outbox.last:
             return self._exit(EXIT_HALT, f"the journal lost history: {topic} was acknowledged up to {max(acks.values())}, the journal ends at {outbox.last}")
         self._note_acks(topic, acks)
-        return [Trim(outbox.stream, outbox.base)] if outbox.base > 1 and outbox.is_drained else []
+        # One entry that everybody has stays: a daemon that starts between the halves of an instant still finds the last price it may see.
+        return [Trim(outbox.stream, outbox.base - 1)] if outbox.base > 2 and outbox.is_drained else []
+
+    def on_config(self, config: ConfigLoaded) -> None:
+        """A run begins: the machine hears of it before anything that the last run left over."""
+        self._inbox.appendleft((config, 0, b""))
 
     def on_command(self, command: Command, arrived_ns: int) -> None:
         """An operator, or the account's broker, asks something."""
@@ -390,10 +418,6 @@ class Node:
     def on_observed(self, observed: Observed, arrived_ns: int) -> None:
         """The shell saw something outside the bus."""
         self._inbox.append((observed, arrived_ns, b""))
-
-    def on_input(self, event: Input, arrived_ns: int) -> None:
-        """Any other input: configuration, a wake the shell asks for."""
-        self._inbox.append((event, arrived_ns, b""))
 
     def on_call_reply(self, call_id: str, reply: VenueReply, arrived_ns: int) -> None:
         """A venue call has its outcome."""
@@ -449,20 +473,25 @@ class Node:
     def step(self) -> list[Action]:
         """Handle what has arrived, up to the batch bound: one commit, then its consequences in order."""
         batch, after = Batch(), list[Action]()
+        self._uncommitted.clear()
         while len(batch.inputs) < self.spec.batch_max and not self._halt_reason:
             event, arrived_ns, data = self._next_input()
             if event is None:
                 break
             if isinstance(event, QuarantineRow):
                 return self._stop_at_poison(batch, event)
-            good_n = self.n
+            before = batch.mark()
             try:
                 self._take(batch, after, event, arrived_ns, data)
-            except _HANDLER_FAULTS as error:
-                return self._stop_at_fault(batch, good_n, event, data, error)
+            except JournalError:
+                # No fault of the input's: it will be handled when the journal is well again.
+                raise
+            except HANDLER_FAULTS as error:
+                batch.cut(before)
+                return self._stop_at_fault(batch, event, data, error)
         self._finish(batch)
         if batch.is_empty:
-            return self._release_calls()
+            return [*self._release_calls(), *self._acknowledge()]
         exits = self._exit(EXIT_HALT, self._halt_reason) if self._halt_reason else []
         return [Commit(batch), *self._writes(), *self._release_calls(), *after, *self._acknowledge(), *exits]
 
@@ -475,8 +504,8 @@ class Node:
     def _next_input(self) -> tuple[Input | QuarantineRow | None, int, bytes]:
         now = self._time()
         while self._future and self._future[0][0] <= now:
-            _, _, _, (envelope, data, arrived_ns) = heapq.heappop(self._future)
-            if self._subscriptions[StreamId(envelope.topic, envelope.producer)].view is View.JOURNALED:
+            _, stream, _, (envelope, data, arrived_ns) = heapq.heappop(self._future)
+            if self._subscriptions[stream].view is View.JOURNALED:
                 return message_of(envelope), arrived_ns, data
             self._mark(envelope.body)
         due = self.machine.next_wake_ns
@@ -497,65 +526,81 @@ class Node:
         return max(self.now_ns, self._clock.now_ns())
 
     def _take(self, batch: Batch, after: list[Action], event: Input, arrived_ns: int, data: bytes) -> None:
-        if isinstance(event, Message) and isinstance(event.body, SessionClock):
-            self._clock.observe(event.body.now_ns)
-        now_ns = self._time()
+        """Handle one input: add to the commit what it adds, and to what follows the commit what follows."""
         if isinstance(event, Message):
-            self._require_next(event)
+            stream = StreamId(event.topic, event.producer)
+            if isinstance(event.body, SessionClock):
+                self._clock.observe(event.body.now_ns)
+            self._require_next(stream, event.seq)
+        now_ns = self._time()
         attached = self._attach(self.machine.needs(event))
         effects = self.machine.handle(event, attached, now_ns)
         self.n += 1
         self.now_ns = now_ns
         self.handled += 1
+        said, called = len(batch.outputs), len(batch.calls)
         if isinstance(event, Message):
             batch.inputs.append(InputRow(self.n, MESSAGE_KIND, event.topic, event.producer, event.seq, now_ns, arrived_ns, data, encode_attached(attached)))
-            stream = StreamId(event.topic, event.producer)
-            batch.watermarks[stream] = (event.seq, self._epochs[stream])
-            self._newest = _Handled(event.seq, self.n)
-            self._unacked[stream].append(self._newest)
         else:
             batch.inputs.append(InputRow(self.n, type(event).__name__, "", "", 0, now_ns, arrived_ns, encode_input(event), encode_attached(attached)))
-            self._close(batch, event)
-            if self._newest is not None:
-                self._newest.last_n = self.n
         for effect in effects:
             self._apply(batch, after, event, effect)
+        if len(batch.calls) > called:
+            # Only now: the fence is the last thing this input says on the topic, wherever the call stands among its effects.
+            self._waiting += [self._fenced(effect) for effect in effects if isinstance(effect, CallVenue)]
+        if isinstance(event, Message):
+            batch.watermarks[stream] = (event.seq, self._epochs[stream])
+            self._latest = (_Handled(event.seq, self.n),)
+            self._unacked[stream] += self._latest
+        else:
+            self._close(batch, event)
+            for handled in self._latest:
+                handled.last_n = self.n
+            # An event the machine let pass (a gap came before it) will be pushed again: it must not be acknowledged.
+            if isinstance(event, VenuePushed) and len(batch.outputs) > said:
+                self._unacked_pushes.append((event.event.cursor, self.n))
 
-    def _require_next(self, event: Message) -> None:
-        stream = StreamId(event.topic, event.producer)
+    def _fenced(self, call: CallVenue) -> _Waiting:
+        return _Waiting(call, call.after_topic, self.outboxes[call.after_topic].last if call.after_topic else 0)
+
+    def _require_next(self, stream: StreamId, seq: int) -> None:
         expected = self._taken[stream] + 1
-        if event.seq != expected:
-            raise InvariantViolation(f"{event.topic} of {event.producer}: message {event.seq} is next to handle, {expected} was expected")
-        self._taken[stream] = event.seq
+        if seq != expected:
+            raise InvariantViolation(f"{stream.topic} of {stream.producer}: message {seq} is next to handle, {expected} was expected")
+        self._taken[stream] = seq
 
     def _close(self, batch: Batch, event: Input) -> None:
         if isinstance(event, CallReplied | CallInterrupted):
             self._open_calls.pop(event.call_id, None)
             batch.outcomes.append((event.call_id, self.n))
-        elif isinstance(event, VenuePushed):
-            self._unacked_pushes.append((event.event.cursor, self.n))
+        elif isinstance(event, Observed) and isinstance(event.fact, VenueLinkState):
+            self._is_out_of_touch = not event.fact.connected
 
     def _attach(self, needs: Needs) -> Attached:
         if needs is NO_NEEDS:
             return NOTHING_ATTACHED
         marks = tuple(self.marks[s] for s in needs.symbols if s in self.marks)
-        archived = self._surroundings.archived(needs.archived) if needs.archived else {}
+        archived = self._archived(needs.archived) if needs.archived else {}
         feed = self._surroundings.feed(needs.feed_step) if needs.feed_step is not None else ()
         if not (marks or archived or feed):
             return NOTHING_ATTACHED
         return Attached(marks, archived, feed)
 
+    def _archived(self, keys: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+        """What the journal holds, and what inputs of this very commit have archived."""
+        found = self._surroundings.archived(keys)
+        return found | {f"{kind}/{key}": self._uncommitted[kind, key] for kind, key in keys if (kind, key) in self._uncommitted}
+
     def _apply(self, batch: Batch, after: list[Action], event: Input, effect: Effect) -> None:
         match effect:
             case Publish():
                 self._publish(batch, event, effect)
+            case Archive(kind, key, row):
+                batch.archive.append(ArchiveRow(kind, key, row))
+                self._uncommitted[kind, key] = row
             case CallVenue():
                 batch.calls.append(CallRow(effect.call_id, self.n, encode_call(effect)))
                 self._open_calls[effect.call_id] = self.n
-                fence = self.outboxes[effect.after_topic].last if effect.after_topic else 0
-                self._waiting.append(_Waiting(effect, effect.after_topic, fence))
-            case Archive():
-                batch.archive.append(ArchiveRow(effect.kind, effect.key, effect.data))
             case Push():
                 self._sent_pushes.append((effect.event.cursor, self.n))
                 after.append(SendPush(effect.event))
@@ -577,13 +622,9 @@ class Node:
         if isinstance(effect.body, SessionClock):
             self._clock.observe(effect.body.now_ns)
 
-    def _stop_at_fault(self, batch: Batch, good_n: int, event: Input, data: bytes, error: Exception) -> list[Action]:
+    def _stop_at_fault(self, batch: Batch, event: Input, data: bytes, error: Exception) -> list[Action]:
         """The machine's state is no longer known to be right: keep what came before, name the input, say nothing more."""
         reason = f"{type(error).__name__}: {error}"
-        batch.inputs = [row for row in batch.inputs if row.n <= good_n]
-        batch.outputs = [row for row in batch.outputs if row.n <= good_n]
-        batch.calls = [row for row in batch.calls if row.n <= good_n]
-        batch.outcomes = [(call_id, n) for call_id, n in batch.outcomes if n <= good_n]
         what = type(event).__name__
         if isinstance(event, Message):
             what = f"{event.topic} {event.seq}"
@@ -637,10 +678,9 @@ class Node:
     def _acknowledge(self) -> list[Action]:
         """Acknowledge what has no consequence outstanding any more."""
         floor = self._unfinished_floor()
-        held = self._newest if self._is_something_due else None
         seqs: dict[StreamId, int] = {}
         for stream, handled in self._unacked.items():
-            while handled and handled[0].last_n < floor and handled[0] is not held:
+            while handled and handled[0].last_n < floor:
                 seqs[stream] = handled.popleft().seq
         actions: list[Action] = []
         cursor = 0
@@ -654,11 +694,18 @@ class Node:
         return actions
 
     def _unfinished_floor(self) -> int:
-        """The lowest input that still has an unpublished message, an open call or an unacknowledged push; else beyond all."""
+        """The lowest input that still has an unpublished message, an open call, an unacknowledged push or a wake to come; else beyond all.
+
+        Out of touch with the venue, calls come back unknown at once and are asked after later: until then all is unfinished.
+        """
+        if self._is_out_of_touch:
+            return 0
         floors = [queue[0][1] for queue in self._unconfirmed.values() if queue]
         floors += self._open_calls.values()
         if self._sent_pushes:
             floors.append(self._sent_pushes[0][1])
+        if self._is_something_due:
+            floors += [handled.last_n for handled in self._latest]
         return min(floors) if floors else self.n + 1
 
     def _forget_confirmed(self, topic: str) -> None:
@@ -678,33 +725,51 @@ class Node:
         while (taken := link.take()) is not None:
             seq, item = taken
             envelope = item[0]
-            known = self._epochs[link.stream]
-            if known and envelope.epoch != known:
-                return self._stop_link(link, f"producer {link.stream.producer} has a new journal (epoch {envelope.epoch}, known {known})")
+            if self._is_foreign(envelope, link.stream):
+                return self._stop_link(link, envelope)
             self._epochs[link.stream] = envelope.epoch
             self._fresh_marks.discard(link.stream)
-            seen_ns = visible_ns(envelope.body) if isinstance(envelope.body, MarketData) else None
-            if seen_ns is not None and not subscription.sees_future:
-                heapq.heappush(self._future, (seen_ns, envelope.topic, seq, item))
-                if subscription.view is View.AS_MARKS:
-                    self._unacked[link.stream].append(_Handled(seq, 0))
+            due_ns = self._due_ns(envelope, subscription)
+            if subscription.view is View.AS_MARKS:
+                self._unacked[link.stream].append(_Handled(seq, 0))
+            if due_ns is not None:
+                heapq.heappush(self._future, (due_ns, link.stream, seq, item))
             elif subscription.view is View.JOURNALED:
-                if self._is_ahead(envelope, subscription):
-                    heapq.heappush(self._future, (envelope.ts_ns, envelope.topic, seq, item))
-                else:
-                    self._inbox.append((message_of(envelope), item[2], item[1]))
+                self._inbox.append((message_of(envelope), item[2], item[1]))
+            else:
+                self._mark(envelope.body)
         return self._acknowledge() if subscription.view is View.AS_MARKS else []
 
-    def _is_ahead(self, envelope: Envelope, subscription: Subscription) -> bool:
-        """Whether a replayed message overtook the clock: handled now, it would be dated before its own cause."""
-        if not self.spec.waits_for_clock or subscription.sees_future or isinstance(envelope.body, SessionClock):
-            return False
-        return envelope.ts_ns > self._time()
+    def _due_ns(self, envelope: Envelope, subscription: Subscription) -> int | None:
+        """When a message that must wait for the clock may be handled; None for one that need not wait.
 
-    def _stop_link(self, link: Link[_Item], reason: str) -> list[Action]:
+        Market data waits until it may be seen. In a replay a message that overtook the clock waits too: handled now, it
+        would be dated before its own cause.
+        """
+        if subscription.sees_future:
+            return None
+        if isinstance(envelope.body, MarketData):
+            return visible_ns(envelope.body)
+        if self.spec.waits_for_clock and not isinstance(envelope.body, SessionClock) and envelope.ts_ns > self._time():
+            return envelope.ts_ns
+        return None
+
+    def _start_marks(self, link: Link[_Item], newest: int) -> None:
+        """A marks link without history starts one before the newest entry: that one may not be visible yet."""
+        if link.stream in self._fresh_marks:
+            link.next_seq = max(link.next_seq, newest - 1)
+
+    def _is_foreign(self, envelope: Envelope, stream: StreamId) -> bool:
+        """Whether the producer writes another history than the one we know."""
+        known = self._epochs[stream]
+        return bool(known) and envelope.epoch != known
+
+    def _stop_link(self, link: Link[_Item], envelope: Envelope) -> list[Action]:
+        topic, producer = link.stream
+        reason = f"producer {producer} has a new journal (epoch {envelope.epoch}, known {self._epochs[link.stream]})"
         link.stop(reason)
-        self._inbox.append((Observed(LinkStopped(link.stream.topic, link.stream.producer, reason)), 0, b""))
-        return [Tell(Log("critical", "link_stopped", (("topic", link.stream.topic), ("producer", link.stream.producer), ("reason", reason))))]
+        self._inbox.append((Observed(LinkStopped(topic, producer, reason)), 0, b""))
+        return [Tell(Log("critical", "link_stopped", (("topic", topic), ("producer", producer), ("reason", reason))))]
 
     def _decode_from(self, stream: StreamId, seq: int, data: bytes) -> Envelope:
         envelope = self._codec.decode(data)

@@ -80,10 +80,15 @@ class Outbox:
             self._memory.popleft()
         return self.last
 
-    def on_tail(self, last_seq: int) -> None:
-        """(Re)connected, and the stream ends at `last_seq` (0: it does not exist)."""
+    def on_tail(self, last_seq: int, unproven: int | None = None) -> None:
+        """(Re)connected, and the stream ends at `last_seq` (0: it does not exist).
+
+        A tail says how much is there, not who wrote it. When a call waits for message `unproven`, it is written again from
+        there, so that the script compares: an instance that was replaced is fenced before it sends anything.
+        """
         self._online, self._busy = True, False
-        self._confirm(last_seq if last_seq else self.base - 1)
+        stored = last_seq if last_seq else self.base - 1
+        self._confirm(stored if unproven is None else min(stored, unproven - 1))
 
     def on_lost(self) -> None:
         """The connection is gone: an outstanding write is unknown until the tail is read."""
@@ -98,9 +103,9 @@ class Outbox:
             self._confirm(outcome.last_seq)
 
     def on_outputs(self, entries: list[Entry]) -> Write | None:
-        """The journal's answer to a ReadOutputs; the write it allows."""
+        """The journal's answer to a ReadOutputs, not empty; the write it allows."""
         self._busy = False
-        if not entries or entries[0].seq != self.confirmed + 1 or not self._online:
+        if entries[0].seq != self.confirmed + 1 or not self._online:
             return None
         return self._write(entries)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from core.codec import Codec
-from core.errors import JournalError
+from core.errors import DecodeError, JournalError
 from core.journal import (
     MESSAGE_KIND,
     InputRow,
@@ -23,11 +23,11 @@ from core.journal import (
     decode_attached,
     decode_input,
 )
-from core.machine import Effect, Input, Machine, Publish
+from core.machine import HANDLER_FAULTS, Effect, Input, Machine, Publish
 from core.ports import StreamId
 from core.wire import message_of, wrap
 
-__all__ = ["ReplayMismatch", "Restored", "input_of", "recover"]
+__all__ = ["ReplayMismatch", "Restored", "compare", "input_of", "recover"]
 
 
 class ReplayMismatch(JournalError):
@@ -54,21 +54,24 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def input_of(row: InputRow, codec: Codec) -> Input:
-    """The input a journal row holds."""
-    return message_of(codec.decode(row.data)) if row.kind == MESSAGE_KIND else decode_input(row)
+    """The input a journal row holds; JournalError when this release cannot read it."""
+    try:
+        return message_of(codec.decode(row.data)) if row.kind == MESSAGE_KIND else decode_input(row)
+    except DecodeError as error:
+        raise JournalError(f"journal input {row.n}: {error}") from None
 
 
 def recover(machine: Machine[Any], snapshot_type: type, recovered: Recovered, daemon: str) -> Restored:
     """Bring `machine` to where the journal ends; ReplayMismatch when it does not repeat itself."""
     codec = Codec()
     if recovered.snapshot is not None:
-        machine.restore(msgspec.json.decode(recovered.snapshot[1], type=snapshot_type))
+        machine.restore(_snapshot_of(*recovered.snapshot, snapshot_type))
     count = 0
     for row in recovered.suffix:
         event = input_of(row, codec)
-        effects = machine.handle(event, decode_attached(row.attached), row.now_ns)
         recorded = recovered.suffix_outputs.get(row.n, [])
-        _compare(row, event, effects, recorded, recovered.epoch, daemon, codec)
+        effects = _handle_again(machine, row, event, recorded)
+        compare(row, event, effects, recorded, recovered.epoch, daemon, codec)
         count += 1
     return Restored(
         recovered.epoch,
@@ -84,7 +87,22 @@ def recover(machine: Machine[Any], snapshot_type: type, recovered: Recovered, da
     )
 
 
-def _compare(row: InputRow, event: Input, effects: Sequence[Effect], recorded: list[OutputRow], epoch: str, daemon: str, codec: Codec) -> None:
+def _snapshot_of(n: int, data: bytes, snapshot_type: type) -> Any:
+    try:
+        return msgspec.json.decode(data, type=snapshot_type)
+    except ValueError as error:
+        raise JournalError(f"journal snapshot {n} is no {snapshot_type.__name__} of this release: {error}") from None
+
+
+def _handle_again(machine: Machine[Any], row: InputRow, event: Input, recorded: list[OutputRow]) -> Sequence[Effect]:
+    try:
+        return machine.handle(event, decode_attached(row.attached), row.now_ns)
+    except HANDLER_FAULTS as error:
+        raise ReplayMismatch(row.n, ", ".join(r.topic for r in recorded), f"{type(error).__name__}: {error}") from error
+
+
+def compare(row: InputRow, event: Input, effects: Sequence[Effect], recorded: Sequence[OutputRow], epoch: str, daemon: str, codec: Codec) -> None:
+    """ReplayMismatch unless what is said about an input is what was recorded about it, topic, number and bytes."""
     said = [e for e in effects if isinstance(e, Publish)]
     if len(said) != len(recorded):
         raise ReplayMismatch(row.n, ", ".join(r.topic for r in recorded), ", ".join(e.topic for e in said))

@@ -6,10 +6,20 @@ file are reported at once. Reading files is the loader's business (apps/runtime/
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from core.instrument import Instrument
 from core.topics import Daemon
@@ -111,6 +121,8 @@ class LimitSettings(_Section):
             problems.append(f"order_qty_max: {self.order_qty_max} contradicts position_qty_max {self.position_qty_max}, it may be at most equal")
         if self.order_notional_max > self.position_notional_max:
             problems.append(f"order_notional_max: {self.order_notional_max} contradicts position_notional_max {self.position_notional_max}, it may be at most equal")
+        if self.intent_age_ms_max < self.duplicate_window_ms:
+            problems.append(f"intent_age_ms_max: {self.intent_age_ms_max} contradicts duplicate_window_ms {self.duplicate_window_ms}, it must be at least equal")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -171,24 +183,21 @@ class Settings(_Section):
     journal: JournalSettings = JournalSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = []
-        owner: dict[str, str] = {}
-        for name, strategy in self.strategies.items():
-            for symbol in strategy.symbols if strategy.enabled else ():
-                if symbol in owner:
-                    problems.append(f"strategies.{name}.symbols: {symbol} is already owned by {owner[symbol]}, one strategy owns a symbol at a time")
-                owner[symbol] = name
-                if self.feed.symbols and symbol not in self.feed.symbols:
-                    problems.append(f"strategies.{name}.symbols: {symbol} is not among feed.symbols {', '.join(self.feed.symbols)}")
-        if self.limits.intent_age_ms_max < self.limits.duplicate_window_ms:
-            problems.append(
-                f"limits.intent_age_ms_max: {self.limits.intent_age_ms_max} contradicts limits.duplicate_window_ms {self.limits.duplicate_window_ms}, it must be at least equal"
-            )
-        if problems:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_everything(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Contradictions are looked for although something is wrong by itself, in what is left without it."""
+        try:
+            settings = validate(data)
+        except ValidationError as error:
+            details = [_detail(found) for found in error.errors()]
+            with suppress(ValidationError):
+                contradictions = _contradictions(validate(_without(data, [found["loc"] for found in details])))
+                details += [_detail({"type": "value_error", "loc": (), "input": data, "ctx": {"error": text}}) for text in contradictions]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+        if problems := _contradictions(settings):
             raise ValueError("; ".join(problems))
-        return self
+        return settings
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -199,3 +208,47 @@ class Settings(_Section):
         """The instrument of a symbol: its own row, else the `default` row, else None (and nothing may trade)."""
         row = self.instruments.get(symbol) or self.instruments.get("default")
         return None if row is None else Instrument(symbol=symbol, **row.model_dump())
+
+
+def _detail(found: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=found["type"], loc=found["loc"], input=found["input"], ctx=found.get("ctx", {}))
+
+
+def _without(data: Any, places: list[tuple[int | str, ...]]) -> Any:
+    """The data without what stands at these places, or without what surrounds it where nothing stands there."""
+    if not isinstance(data, dict) or () in places:
+        return {}
+    left = {}
+    for key, value in data.items():
+        inner = [place[1:] for place in places if place[0] == key]
+        if not inner:
+            left[key] = value
+        elif () not in inner and isinstance(value, dict) and all(place[0] in value for place in inner):
+            left[key] = _without(value, inner)
+    return left
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = _name_problems(settings)
+    owner: dict[str, str] = {}
+    for name, strategy in settings.strategies.items():
+        for symbol in strategy.symbols if strategy.enabled else ():
+            if symbol in owner:
+                problems.append(f"strategies.{name}.symbols: {symbol} is already owned by {owner[symbol]}, one strategy owns a symbol at a time")
+            owner[symbol] = name
+            if settings.feed.symbols and symbol not in settings.feed.symbols:
+                problems.append(f"strategies.{name}.symbols: {symbol} is not among feed.symbols {', '.join(settings.feed.symbols)}")
+    return problems
+
+
+def _name_problems(settings: Settings) -> list[str]:
+    """Names become parts of topics, and must be found in them again."""
+    symbols = settings.feed.symbols
+    problems = [f"feed.symbols: {symbol} stands twice" for symbol in dict.fromkeys(symbols) if symbols.count(symbol) > 1]
+    for key, name in (("account.venue", settings.account.venue), ("feed.timeframe", settings.feed.timeframe)):
+        if not re.fullmatch(r"[^.|\s]+", name):
+            problems.append(f"{key}: {name!r} cannot be part of a topic, a name without dot, bar or space is required")
+    for key, name in [("feed.symbols", symbol) for symbol in symbols] + [(f"strategies.{n}.symbols", s) for n, strategy in settings.strategies.items() for s in strategy.symbols]:
+        if not re.fullmatch(r"[^|\s]+", name):
+            problems.append(f"{key}: {name!r} cannot be part of a topic, a name without bar or space is required")
+    return problems

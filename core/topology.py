@@ -42,15 +42,11 @@ def node_spec(daemon: Daemon, settings: Settings) -> NodeSpec:
         batch_max=settings.journal.batch_max,
         snapshot_every=settings.journal.snapshot_every,
         pushes_events=daemon is Daemon.PAPER_VENUE,
+        calls_venue=daemon is Daemon.BROKER,
         waits_for_clock=settings.runtime.clock == "session",
     )
 
 
 def durable_streams(settings: Settings) -> dict[StreamId, tuple[str, ...]]:
     """Every stream that has a durable consumer, with those consumers: what must be acknowledged for an instant to have settled."""
-    return {
-        StreamId(topic, daemon.value): consumers
-        for daemon in settings.runtime.daemons
-        for topic, consumers in node_spec(daemon, settings).produces.items()
-        if consumers
-    }
+    return {StreamId(topic, daemon.value): consumers for daemon in settings.runtime.daemons for topic, consumers in node_spec(daemon, settings).produces.items() if consumers}

@@ -24,7 +24,9 @@ from core.ids import content_hash
 from core.money import ZERO
 
 __all__ = [
+    "DUPLICATE_CLIENT_ORDER_ID",
     "Accepted",
+    "AcknowledgeEvents",
     "BrokerFill",
     "BrokerOrderAck",
     "BrokerOrderReq",
@@ -46,6 +48,8 @@ __all__ = [
     "Refused",
     "Replace",
     "RequestRejected",
+    "Subscribe",
+    "Subscribed",
     "VenueEvent",
     "VenueReply",
     "VenueRequest",
@@ -155,7 +159,22 @@ class FetchFills(_Data, frozen=True, tag="FetchFills"):
     limit: int = 500
 
 
-VenueRequest = Place | Cancel | Replace | Lookup | FetchOpenOrders | FetchFills
+class Subscribe(_Data, frozen=True, tag="Subscribe"):
+    """Ask for every event with a cursor above `cursor`: what was kept first, then what happens."""
+
+    cursor: int
+
+
+class AcknowledgeEvents(_Data, frozen=True, tag="AcknowledgeEvents"):
+    """Everything up to this cursor is safe with the account: the venue need not keep it for another subscription."""
+
+    cursor: int
+
+
+VenueRequest = Place | Cancel | Replace | Lookup | FetchOpenOrders | FetchFills | Subscribe | AcknowledgeEvents
+
+DUPLICATE_CLIENT_ORDER_ID = "DUPLICATE_CLIENT_ORDER_ID"
+"""The refusal that proves the opposite of a failure: an order with this client order id is already there."""
 
 
 class Accepted(_Data, frozen=True, tag="Accepted"):
@@ -194,6 +213,15 @@ class FillsFetched(_Data, frozen=True, tag="FillsFetched"):
     is_last: bool
 
 
+class Subscribed(_Data, frozen=True, tag="Subscribed"):
+    """The venue's events follow from the cursor asked for; `last_cursor` is its newest (0: none yet).
+
+    A `last_cursor` below what the account has already handled proves that the venue lost history.
+    """
+
+    last_cursor: int
+
+
 class OutcomeUnknown(_Data, frozen=True, tag="OutcomeUnknown"):
     """Timeout, reset, 5xx, a reply that is no answer: what happened is unknown, which is never 'failed'."""
 
@@ -208,7 +236,7 @@ class NotSent(_Data, frozen=True, tag="NotSent"):
     text: str = ""
 
 
-VenueReply = Accepted | Refused | NotFound | OrderFound | OrdersFetched | FillsFetched | OutcomeUnknown | NotSent
+VenueReply = Accepted | Refused | NotFound | OrderFound | OrdersFetched | FillsFetched | Subscribed | OutcomeUnknown | NotSent
 
 
 class OrderUpdated(_Data, frozen=True, tag="OrderUpdated"):

@@ -40,15 +40,25 @@ DAEMON = topics.Daemon.STRATEGY_RUNNER.value
 DISABLED = "DISABLED"
 _NS_PER_MS = 1_000_000
 
+# A timer lies ahead, so that one which is set again and again can neither spin the daemon nor come twice under one name.
+_TIMER_STEP_NS = _NS_PER_MS
+
+# What takes an execution back or mends it is news of the order, not another fill.
+_REVISIONS = (ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT)
+
 _I = TypeVar("_I", OrderIntent, CancelIntent, ReplaceIntent)
 
 
 class Book(msgspec.Struct):
-    """The part of a desk that a checkpoint holds. `replaces` leads from a replace intent to the intent it changes."""
+    """The part of a desk that a checkpoint holds.
+
+    `replaces` leads from a replace intent to the intent it changes; `news` counts what was heard of each live order.
+    """
 
     positions: dict[str, Position] = msgspec.field(default_factory=dict)
     working: dict[str, WorkingOrder] = msgspec.field(default_factory=dict)
     replaces: dict[str, str] = msgspec.field(default_factory=dict)
+    news: dict[str, int] = msgspec.field(default_factory=dict)
     timers: dict[str, int] = msgspec.field(default_factory=dict)
     idle_reasons: dict[str, int] = msgspec.field(default_factory=dict)
     last_reason: dict[str, str] = msgspec.field(default_factory=dict)
@@ -60,6 +70,7 @@ class Book(msgspec.Struct):
             positions=dict(self.positions),
             working=dict(self.working),
             replaces=dict(self.replaces),
+            news=dict(self.news),
             timers=dict(self.timers),
             idle_reasons=dict(self.idle_reasons),
             last_reason=dict(self.last_reason),
@@ -208,9 +219,7 @@ class Desk:
         if order is None or order.is_cancel_requested:
             return None
         self._draft[intent_id] = msgspec.structs.replace(order, is_cancel_requested=True)
-        return self._build(
-            lambda own_id: CancelIntent(intent_id=own_id, strategy_id=self.strategy_id, target_intent_id=intent_id, created_ns=self._now_ns, reason=reason)
-        )
+        return self._build(lambda own_id: CancelIntent(intent_id=own_id, strategy_id=self.strategy_id, target_intent_id=intent_id, created_ns=self._now_ns, reason=reason))
 
     def replace(
         self,
@@ -220,8 +229,8 @@ class Desk:
         limit_price: Decimal | None = None,
         stop_price: Decimal | None = None,
         reason: str = "",
-    ) -> ReplaceIntent:
-        """Draft other terms for a working order."""
+    ) -> ReplaceIntent | None:
+        """Draft other terms for a working order; None when they would open risk while entries are switched off."""
         order = self._find(intent_id)
         if order is None:
             raise StrategyError(f"{self.strategy_id}: {intent_id} is not a working order, only a working one can be replaced")
@@ -231,6 +240,9 @@ class Desk:
         wanted_limit = order.limit_price if limit_price is None else limit_price
         wanted_stop = order.stop_price if stop_price is None else stop_price
         self._require_terms(order.symbol, order.side, order.order_type, TimeInForce.DAY, wanted_qty, wanted_limit, wanted_stop, None, None)
+        if not self.entries_enabled and not self.reduces(order.symbol, order.side, wanted_qty - order.cum_qty):
+            self.no_trade(order.symbol, DISABLED)
+            return None
         return self._build(
             lambda own_id: ReplaceIntent(
                 intent_id=own_id,
@@ -256,8 +268,8 @@ class Desk:
             self._effects.append(Publish(topics.TELEMETRY_NO_TRADE.name(), told))
 
     def set_timer(self, name: str, at_ns: int) -> None:
-        """Set or move a timer."""
-        self.book.timers[name] = at_ns
+        """Set or move a timer; a time that is not ahead becomes the next millisecond."""
+        self.book.timers[name] = max(at_ns, self._now_ns + _TIMER_STEP_NS)
 
     def cancel_timer(self, name: str) -> None:
         """Forget a timer."""
@@ -295,9 +307,35 @@ class Desk:
         held = self.position(symbol).qty
         return held * side.sign < 0 and order_qty <= abs(held)
 
+    def closing_qty(self, symbol: str) -> Decimal:
+        """How much one order can take off the present position: whole lots, at most the instrument's largest order."""
+        instrument = self.instrument(symbol)
+        qty = instrument.qty_at_or_below(abs(self.position(symbol).qty))
+        return qty if instrument.order_qty_max is None else min(qty, instrument.qty_at_or_below(instrument.order_qty_max))
+
+    def close(self, symbol: str, reason: str) -> OrderIntent | None:
+        """Draft a market order that takes the position towards zero; None when less than a lot is held."""
+        qty = self.closing_qty(symbol)
+        side = Side.SELL if self.position(symbol).qty > ZERO else Side.BUY
+        return self.submit(symbol, side, OrderType.MARKET, qty, reason=reason) if qty else None
+
     def is_exit(self, order: WorkingOrder) -> bool:
         """Whether a working order protects or closes what is held, rather than opening more."""
         return order.protective or self.reduces(order.symbol, order.side, order.leaves_qty)
+
+    def name_news(self, event: OrderStateChanged, seq: int) -> str:
+        """A trigger for this event that no other event ever has, the same whatever happened to other orders in between.
+
+        Events of a live order are counted. One that comes after the end takes its message's number, which is larger than any
+        count can be, and so keeps the names apart when a confirmed replace opens the order again.
+        """
+        intent_id = self.book.replaces.get(event.intent_id, event.intent_id)
+        n = seq if event.old_status.is_terminal else self.book.news.get(intent_id, 0) + 1
+        if event.new_status.is_terminal:
+            self.book.news.pop(intent_id, None)
+        else:
+            self.book.news[intent_id] = n
+        return f"order:{event.client_order_id}:{n}"
 
     def on_order_changed(self, event: OrderStateChanged) -> tuple[Fill | None, OrderNews]:
         """Book one event of an order of this strategy; what to tell the strategy."""
@@ -305,7 +343,7 @@ class Desk:
         intent_id = self.book.replaces.get(event.intent_id, event.intent_id)
         order = self._book_order(intent_id, event)
         fill = None
-        if event.last_qty > ZERO and event.last_price is not None:
+        if event.last_qty > ZERO and event.last_price is not None and event.exec_type not in _REVISIONS:
             fill = Fill(
                 intent_id=intent_id,
                 symbol=event.symbol,
@@ -315,7 +353,16 @@ class Desk:
                 occurred_ns=event.occurred_ns,
                 position=position,
             )
-        return fill, OrderNews(intent_id=intent_id, symbol=event.symbol, status=event.new_status, exec_type=event.exec_type, cause=event.cause, order=order)
+        news = OrderNews(
+            intent_id=intent_id,
+            symbol=event.symbol,
+            status=event.new_status,
+            exec_type=event.exec_type,
+            cause=event.cause,
+            order=order,
+            is_final=event.new_status.is_terminal,
+        )
+        return fill, news
 
     def on_position(self, snapshot: PositionSnapshot) -> Position:
         """Book a position the ledger reported."""
@@ -333,13 +380,14 @@ class Desk:
             self.book.replaces.pop(intent.intent_id, None)
             order = self._forget_cancel_request(target) if isinstance(intent, CancelIntent) else self.book.working.get(target)
         symbol = intent.symbol if isinstance(intent, OrderIntent) else order.symbol if order else ""
-        return OrderNews(intent_id=target, symbol=symbol, status=order.status if order else None, denials=denials, order=order)
+        status = order.status if order else None
+        return OrderNews(intent_id=target, symbol=symbol, status=status, denials=denials, order=order, is_final=isinstance(intent, OrderIntent))
 
-    def take_due_timers(self, now_ns: int) -> list[tuple[int, str]]:
-        """Remove and return the timers that have come, earliest first."""
-        due = sorted((at_ns, name) for name, at_ns in self.book.timers.items() if at_ns <= now_ns)
-        for _, name in due:
-            del self.book.timers[name]
+    def take_due_timer(self, now_ns: int) -> tuple[int, str] | None:
+        """Remove and return the earliest timer that has come. One at a time, because its callback may move the others."""
+        due = min(((at_ns, name) for name, at_ns in self.book.timers.items() if at_ns <= now_ns), default=None)
+        if due is not None:
+            del self.book.timers[due[1]]
         return due
 
     def _book_order(self, intent_id: str, event: OrderStateChanged) -> WorkingOrder | None:
@@ -409,7 +457,9 @@ class Desk:
             self._require_amount(name, price)
         if limit_price is not None:
             self._require_sides(side, limit_price, stop_loss, take_profit)
-        if problems := instrument.problems(order_qty, *given.values()):
+        # What is left of a position may be smaller than the smallest entry, and must still find its way out.
+        minimum = [] if self.reduces(symbol, side, order_qty) else instrument.minimum_problems(order_qty)
+        if problems := instrument.grid_problems(order_qty, *given.values()) + minimum:
             raise StrategyError(f"{self.strategy_id}: {symbol}: {'; '.join(problems)}")
 
     def _require_amount(self, name: str, value: object) -> None:

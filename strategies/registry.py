@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from strategies.strategy import INTERFACE_VERSION, Strategy, StrategyError
 
-__all__ = ["BUILT_IN", "GROUP", "LoadedKind", "available_kinds", "load_strategy"]
+__all__ = ["BUILT_IN", "GROUP", "LoadedKind", "available_kinds", "load_strategy", "registered_kinds"]
 
 AnyStrategy = Strategy[Any, Any]
 
@@ -41,7 +41,7 @@ def load_strategy(kind: str) -> type[AnyStrategy]:
     """The class of a kind; StrategyError says why it cannot be used."""
     loaders = _loaders()
     if kind not in loaders:
-        raise StrategyError(f"strategy kind {kind!r} is not known, available are {', '.join(sorted(loaders))}")
+        raise StrategyError(f"strategy kind {kind!r} is not known, available are {', '.join(registered_kinds())}")
     try:
         loaded = loaders[kind]()
     except Exception as error:  # Foreign code runs here: whatever it raises is its own failure and must stay its own.
@@ -49,9 +49,14 @@ def load_strategy(kind: str) -> type[AnyStrategy]:
     return _checked(kind, loaded)
 
 
+def registered_kinds() -> tuple[str, ...]:
+    """The names of all kinds, whether they load or not."""
+    return tuple(sorted(_loaders()))
+
+
 def available_kinds() -> tuple[LoadedKind, ...]:
     """Every kind, loaded or LOAD FAILED, by name."""
-    return tuple(_loaded(kind) for kind in sorted(_loaders()))
+    return tuple(_loaded(kind) for kind in registered_kinds())
 
 
 def _loaded(kind: str) -> LoadedKind:

@@ -117,7 +117,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderNews(msgspec.Struct, frozen=True, kw_only=True):
-    """Something became of an intent. `status` None with `denials` means risk refused it and it will never be an order.
+    """Something became of an intent. `denials` mean that risk refused it: an order that will never be one, or a cancel or
+    replace of an order that goes on as it was. `is_final` says whether the order will not work any more.
 
     `order` is the order as it was before the news when it has ended, and as it is now otherwise; None when it was not known
     (an order that risk or an operator sent for this strategy and that has ended already).
@@ -130,11 +131,7 @@ class OrderNews(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     denials: tuple[str, ...] = ()
     order: WorkingOrder | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the order will not work any more."""
-        return self.status.is_terminal if self.status else bool(self.denials)
+    is_final: bool = False
 
 
 class AccountView(Protocol):
@@ -197,6 +194,9 @@ class Context(Protocol):
     ) -> OrderIntent | None:
         """Ask for any order; StrategyError when the terms are malformed or off the instrument's grid."""
 
+    def close(self, symbol: str, reason: str) -> OrderIntent | None:
+        """Ask for the market order that takes the position towards zero; None when less than a lot is held."""
+
     def cancel(self, intent_id: str, reason: str = "") -> CancelIntent | None:
         """Ask for an order's end; None when it is not working or a cancel is already under way."""
 
@@ -208,14 +208,17 @@ class Context(Protocol):
         limit_price: Decimal | None = None,
         stop_price: Decimal | None = None,
         reason: str = "",
-    ) -> ReplaceIntent:
-        """Ask for other terms of a working order; StrategyError when it is not working or nothing would change."""
+    ) -> ReplaceIntent | None:
+        """Ask for other terms of a working order; StrategyError when it is not working or nothing would change.
+
+        None when the order would open risk with them while the strategy is switched off (counted as DISABLED).
+        """
 
     def no_trade(self, symbol: str, reason: str) -> None:
         """Say why nothing is done on this datum; reasons are counted."""
 
     def set_timer(self, name: str, at_ns: int) -> None:
-        """Call `on_timer(name)` at `at_ns`; setting a name again moves it."""
+        """Call `on_timer(name)` at `at_ns`; setting a name again moves it. A time that is not ahead becomes the next millisecond."""
 
     def cancel_timer(self, name: str) -> None:
         """Forget a timer, if it is set."""
@@ -236,13 +239,15 @@ class Strategy(Generic[P, S]):
     """Base of every strategy. Override the callbacks you need; the rest do nothing.
 
     `Params` and `State` name the parameter model and the checkpointed state (every field with a default). Raise
-    `state_version` when `State` changes meaning and read the old form in `upgrade_state`.
+    `state_version` when `State` changes meaning and read the old form in `upgrade_state`. `overnight` says whether it may hold
+    a position from one exchange day to the next: with `never` the host alerts when it finds one, closing it is the strategy's.
     """
 
     Params: ClassVar[type[StrategyParams]] = StrategyParams
     State: ClassVar[type[msgspec.Struct]] = NoState
     interface_version: ClassVar[int] = INTERFACE_VERSION
     state_version: ClassVar[int] = 1
+    overnight: ClassVar[Literal["allowed", "never"]] = "allowed"
 
     def __init__(self, params: P, symbols: tuple[str, ...], state: S) -> None:
         self.params = params

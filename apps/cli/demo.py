@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,96 +12,128 @@ from typing import Any
 import msgspec
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.markup import escape
 
+from apps.cli.homes import home_root, occupy
 from apps.cli.journals import open_journals
+from apps.cli.progress import Show, shown_progress
 from apps.cli.render import print_findings, print_summary
 from apps.cli.summary import Summary, summarize
-from apps.cli.supervisor import Supervisor
+from apps.cli.supervisor import STOPPED_FOR_GOOD, Supervisor
 from apps.cli.verify.report import VerifyReport, verify_home
 from apps.md_ingest.feed import open_feed
 from apps.runtime.control_socket import ask_daemon
-from apps.runtime.embedded import server_command
+from apps.runtime.embedded import server_command, wait_ready
 from apps.runtime.home import Home, open_home
 from apps.runtime.settings_loader import LoadedSettings, load_settings
 from core.contracts import Bar
 from core.errors import ConfigError
 from core.feed import Feed
 from core.topics import Daemon
-from strategies.registry import registered_kinds
+from strategies.registry import available_kinds
 
 __all__ = ["DemoResult", "run_demo"]
 
+_ENVIRONMENT = "demo"
 _STALLED_S = 60.0
+_POLL_S = 0.1
 _HISTORY_MAX = 3
+_MARK = "# Written by `njord demo`; the next demo in this folder writes it anew.\n"
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class DemoResult(msgspec.Struct, frozen=True):
     """What `njord demo --json` prints. `restarts` counts processes that died and were started again."""
 
-    summary: Summary
-    verify: VerifyReport
+    home: str
     steps: int
     seconds: float
     restarts: dict[str, int]
+    summary: Summary
+    verify: VerifyReport
 
 
 def run_demo(data: Path | None, strategy: str, console: Console, as_json: bool) -> int:
-    """Run it in NJORD_HOME; 0 when the replay ended and every invariant holds, 1 when not, 2 when the input cannot be used."""
-    settings_overlay = _overlay(data, strategy)
-    home = _fresh_home(settings_overlay)
-    loaded = load_settings(home.settings_overlay)
+    """Run it in NJORD_HOME; 0 when the replay ended and every invariant holds, 1 when not, 2 when the input cannot be used, 130 when interrupted."""
+    overlay = _overlay(data, strategy)
+    loaded = _checked(overlay, data)
     feed = open_feed(loaded.settings)
-    supervisor = Supervisor(home, loaded.settings.runtime.daemons, server_command(home) if not loaded.settings.runtime.redis_url else None)
-    began = time.monotonic()
-    supervisor.start()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
-        problem = _watch(home, supervisor, feed, console)
-    finally:
-        supervisor.stop()
-    if problem:
-        console.print(f"[red]{problem}[/red]")
-        return 1
-    result = _result(home, loaded, feed, time.monotonic() - began, supervisor)
-    if as_json:
-        print(msgspec.json.encode(result).decode())
-    else:
-        print_summary(console, result.summary, f"{result.steps} steps in {result.seconds:.1f} s, restarts: {_restarts(result.restarts)}")
-        print_findings(console, result.verify)
-        console.print(f"State is in {home.root}; try: njord orders · njord fills · njord positions · njord verify")
+        with occupy(home_root()):
+            home = _fresh_home(home_root(), overlay)
+            began = time.monotonic()
+            problem, restarts = _replay(home, loaded, feed, console)
+            if problem:
+                console.print(f"[red]{escape(problem)}[/red]", highlight=False, soft_wrap=True)
+                return 1
+            result = _result(home, loaded, feed, time.monotonic() - began, restarts)
+    except KeyboardInterrupt:
+        console.print(f"interrupted, everything is stopped; state and logs are in {escape(str(home_root()))}", highlight=False, soft_wrap=True)
+        return _INTERRUPTED
+    _tell(result, console, as_json)
     return 0 if result.verify.holds else 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ask to stop, however we were asked: a supervisor that only dies leaves its children behind."""
+    raise KeyboardInterrupt
 
 
 def _overlay(data: Path | None, strategy: str) -> dict[str, Any]:
     """The settings of this demo on top of config/demo.yaml."""
-    overlay: dict[str, Any] = {"environment": "demo"}
-    if strategy and strategy not in registered_kinds():
-        raise ConfigError(f"--strategy {strategy!r}: unknown, allowed are {', '.join(sorted(registered_kinds()))}")
-    shipped = load_settings(environment="demo").settings
+    overlay: dict[str, Any] = {"environment": _ENVIRONMENT}
+    kinds = {kind.kind: kind for kind in available_kinds()}
+    if strategy and (strategy not in kinds or kinds[strategy].error):
+        raise ConfigError(f"--strategy {strategy}: not available, there are {', '.join(str(kind) for kind in kinds.values())}")
+    shipped = load_settings(environment=_ENVIRONMENT).settings
     symbols = list(shipped.feed.symbols)
     if data is not None:
-        overlay["feed"] = {"kind": "recorded", "path": str(data.resolve()), "symbols": []}
-        unfiltered = shipped.feed.model_copy(update={"path": str(data.resolve()), "symbols": ()})
+        path = str(data.resolve())
+        unfiltered = shipped.feed.model_copy(update={"path": path, "symbols": ()})
         feed = open_feed(shipped.model_copy(update={"feed": unfiltered, "strategies": {}}))
         symbols = sorted(feed.symbols)
-        overlay["feed"] |= {"symbols": symbols, "timeframe": feed.timeframe}
+        overlay["feed"] = {"kind": "recorded", "path": path, "symbols": symbols, "timeframe": feed.timeframe}
     if data is not None or strategy:
         kind = strategy or next(iter(shipped.strategies.values())).kind
         overlay["strategies"] = {name: None for name in shipped.strategies} | {"demo": {"kind": kind, "symbols": symbols}}
     return overlay
 
 
-def _fresh_home(overlay: dict[str, Any]) -> Home:
+def _checked(overlay: dict[str, Any], data: Path | None) -> LoadedSettings:
+    """The settings this overlay leads to. Read before anything in the home is touched, so bad input costs nobody an earlier run."""
+    with tempfile.TemporaryDirectory(prefix="njord-") as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(yaml.safe_dump(overlay))
+        try:
+            loaded = load_settings(path, environment=_ENVIRONMENT)
+        except ConfigError as error:
+            raise ConfigError(*(problem.replace(str(path), str(data or "demo")) for problem in error.problems)) from None
+    if url := loaded.settings.runtime.redis_url:
+        try:
+            wait_ready(url, 2.0)
+        except ConnectionError as error:
+            raise ConfigError(f"{loaded.provenance['runtime.redis_url']} runtime.redis_url: {error}") from None
+    return loaded
+
+
+def _fresh_home(root: Path, overlay: dict[str, Any]) -> Home:
     """An empty home for this run; an earlier demo's state is kept aside, anything else in the folder is left alone and refused."""
-    root = Path(os.environ.get("NJORD_HOME") or "var").resolve()
     settings_file = root / "config.yaml"
-    if (root / "state").exists() and any((root / "state").iterdir()):
-        if not settings_file.exists() or yaml.safe_load(settings_file.read_text()).get("environment") != "demo":
-            raise ConfigError(f"{root}: holds the state of a suite that is no demo; give the demo another folder with NJORD_HOME")
+    holds_state = (root / "state").exists() and any((root / "state").iterdir())
+    if (holds_state or settings_file.exists()) and not _is_demo(settings_file):
+        raise ConfigError(f"{root}: holds a suite that is no demo; give the demo another folder with NJORD_HOME")
+    if holds_state:
         _set_aside(root)
     home = open_home(root)
-    settings_file.write_text("# Written by `njord demo`; the next demo in this folder writes it anew.\n" + yaml.safe_dump(overlay, sort_keys=False))
+    settings_file.write_text(_MARK + yaml.safe_dump(overlay, sort_keys=False))
     return home
+
+
+def _is_demo(settings_file: Path) -> bool:
+    """Whether a demo wrote this: what a person wrote is never overwritten."""
+    return settings_file.exists() and settings_file.read_bytes().startswith(_MARK.encode())
 
 
 def _set_aside(root: Path) -> None:
@@ -118,27 +151,40 @@ def _set_aside(root: Path) -> None:
         shutil.rmtree(history / str(number))
 
 
-def _watch(home: Home, supervisor: Supervisor, feed: Feed, console: Console) -> str:
+def _replay(home: Home, loaded: LoadedSettings, feed: Feed, console: Console) -> tuple[str, dict[str, int]]:
+    """Start everything, watch it to the end and stop it: why it could not end (empty: it did), and what was restarted.
+
+    Here even what ended by itself is started again: nobody but the demo may end it, and the demo asks for the end last.
+    """
+    runtime = loaded.settings.runtime
+    server = None if runtime.redis_url else server_command(home)
+    supervisor = Supervisor(home, runtime.daemons, server, {"NJORD_ENV": _ENVIRONMENT}, STOPPED_FOR_GOOD - {0})
+    try:
+        supervisor.start()
+        with shown_progress(console, len(feed)) as show:
+            return _watch(home, supervisor, len(feed), show), supervisor.restarts
+    finally:
+        supervisor.stop()
+
+
+def _watch(home: Home, supervisor: Supervisor, steps: int, show: Show) -> str:
     """Show progress until the replay has ended; a reason when it cannot."""
-    columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
     last_step, last_moved = -1, time.monotonic()
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        task = progress.add_task("replay", total=len(feed), note="starting")
-        while True:
-            supervisor.watch()
-            if supervisor.given_up:
-                child = supervisor.given_up[0]
-                return f"{child.name} stopped with exit code {child.exit_code}: {child.errors() or 'see ' + str(home.logs)}"
-            reply = _progress(home)
-            if reply is not None:
-                progress.update(task, completed=min(len(feed), (reply["step"] + 1) // 2), note=_note(supervisor))
-                if reply["is_finished"]:
-                    return ""
-                if reply["step"] != last_step:
-                    last_step, last_moved = reply["step"], time.monotonic()
-            if time.monotonic() - last_moved > _STALLED_S:
-                return f"the replay stands at step {last_step} since {_STALLED_S:.0f} s; `njord status` and the logs in {home.logs} say why"
-            time.sleep(0.1)
+    while True:
+        supervisor.watch()
+        if supervisor.given_up:
+            child = supervisor.given_up[0]
+            return f"{child.name} stopped with exit code {child.exit_code}: {child.errors() or 'see ' + str(home.logs)}"
+        reply = _progress(home)
+        if reply is not None:
+            show(min(steps, (reply["step"] + 1) // 2), _note(supervisor))
+            if reply["is_finished"]:
+                return ""
+            if reply["step"] != last_step:
+                last_step, last_moved = reply["step"], time.monotonic()
+        if time.monotonic() - last_moved > _STALLED_S:
+            return f"the replay stands at step {last_step} since {_STALLED_S:.0f} s; the logs in {home.logs} say why"
+        time.sleep(_POLL_S)
 
 
 def _progress(home: Home) -> dict[str, Any] | None:
@@ -150,19 +196,28 @@ def _progress(home: Home) -> dict[str, Any] | None:
 
 
 def _note(supervisor: Supervisor) -> str:
-    return f"restarted: {_restarts(supervisor.restarts)}" if supervisor.restarts else ""
+    return f"restarted: {_counts(supervisor.restarts)}" if supervisor.restarts else ""
 
 
-def _restarts(restarts: dict[str, int]) -> str:
-    return ", ".join(f"{name} ×{count}" for name, count in restarts.items()) or "none"
+def _counts(restarts: dict[str, int]) -> str:
+    return ", ".join(f"{name} x{count}" for name, count in restarts.items()) or "none"
 
 
-def _result(home: Home, loaded: LoadedSettings, feed: Feed, seconds: float, supervisor: Supervisor) -> DemoResult:
+def _result(home: Home, loaded: LoadedSettings, feed: Feed, seconds: float, restarts: dict[str, int]) -> DemoResult:
     marks = {row.body.symbol: row.body.close for k in range(len(feed)) for row in feed.step(k).rows if isinstance(row.body, Bar)}
     journals = open_journals(home, tuple(d.value for d in loaded.settings.runtime.daemons))
     try:
-        summary = summarize(journals, marks)
+        summary = summarize(journals, marks, {symbol: i.multiplier for symbol in marks if (i := loaded.settings.instrument(symbol)) is not None})
     finally:
         for reader in journals.values():
             reader.close()
-    return DemoResult(summary, verify_home(home, loaded), len(feed), seconds, supervisor.restarts)
+    return DemoResult(str(home.root), len(feed), seconds, restarts, summary, verify_home(home, loaded))
+
+
+def _tell(result: DemoResult, console: Console, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(result).decode())
+        return
+    print_summary(console, result.summary, f"{result.steps} steps in {result.seconds:.1f} s, restarts: {_counts(result.restarts)}")
+    print_findings(console, result.verify)
+    console.print(f"State is in {escape(result.home)}; try: njord orders · njord fills · njord positions · njord verify", highlight=False, soft_wrap=True)

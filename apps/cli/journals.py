@@ -6,16 +6,29 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 from apps.runtime.home import Home
 from apps.runtime.journal import segment_paths
 from core.codec import Codec, Envelope
-from core.errors import DecodeError
-from core.journal import CHAIN_START, ArchiveRow, CallRow, InputRow, OutputRow, QuarantineRow, next_link
+from core.errors import DecodeError, JournalError
+from core.journal import CHAIN_START, MESSAGE_KIND, ArchiveRow, CallRow, InputRow, OutputRow, QuarantineRow, next_link
 from core.ports import StreamId
+from core.topics import Daemon
 
-__all__ = ["JournalReader", "open_journals"]
+__all__ = ["CallOutcome", "EmptyJournal", "JournalReader", "open_journals"]
+
+_END = 2**62
+_INPUT = "n, kind, topic, producer, seq, now_ns, arrived_ns, data, attached"
+
+# Who takes something in before who said it, as far as the circle of messages allows: whatever a reader that was opened earlier
+# has handled, a reader that was opened later has said. Where the circle closes, verify/cut.py mends it.
+_READ_ORDER = (Daemon.STRATEGY_RUNNER, Daemon.RISK_ENGINE, Daemon.OMS, Daemon.BROKER, Daemon.PAPER_VENUE, Daemon.MD_INGEST)
+
+
+class EmptyJournal(JournalError):
+    """The file is there and its daemon has not begun to write: it is starting for the first time."""
 
 
 class CallOutcome(NamedTuple):
@@ -26,18 +39,25 @@ class CallOutcome(NamedTuple):
 
 
 class JournalReader:
-    """One daemon's journal and its rotated segments, as they stood when this reader was opened."""
+    """One daemon's journal and its rotated segments, as they stood when this reader was opened.
+
+    `cut_at` narrows it to the inputs up to a number and what came of them. The archive has no numbers and `damage` is about the
+    whole file, so neither is narrowed. A file that cannot be read is a JournalError.
+    """
 
     def __init__(self, path: Path, daemon: str) -> None:
         self.path = path
         self.daemon = daemon
+        self._cut = _END
         # A plain connection, because a read-only one cannot open a WAL whose writer has gone and left no index file.
-        self._db = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-        self._db.execute("pragma query_only = 1")
-        self._db.execute("begin")
-        self._db.execute("select count(*) from meta").fetchone()
-        self._segments = [sqlite3.connect(f"file:{segment}?mode=ro&immutable=1", uri=True) for segment in segment_paths(path)]
-        self.epoch: str = self._db.execute("select value from meta where key = 'epoch'").fetchone()[0]
+        self._db = self._connect(path, "mode=rw")
+        self._parts: list[tuple[sqlite3.Connection, int]] = [(self._db, _END)]
+        try:
+            self.epoch = self._begin()
+            self._parts = [*self._open_segments(), *self._parts]
+        except JournalError:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -47,38 +67,56 @@ class JournalReader:
 
     def close(self) -> None:
         """Let go of the file."""
-        for connection in (*self._segments, self._db):
+        for connection, _ in self._parts:
             connection.close()
+
+    def cut_at(self, n: int) -> None:
+        """From now on, show nothing after input `n`."""
+        self._cut = n
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something is left out."""
+        return self._cut < _END
 
     @property
     def heads(self) -> dict[str, int]:
         """The last number said on each topic."""
-        return dict(self._db.execute("select topic, seq from heads").fetchall())
+        heads = dict(self._query(self._db, "select topic, seq from heads"))
+        if self.is_cut:
+            heads.update((topic, seq - 1) for topic, seq in self._beyond("select topic, min(seq) from outputs where n > ? group by topic"))
+        return heads
 
     @property
     def watermarks(self) -> dict[StreamId, int]:
         """The last number handled of each stream."""
-        return {StreamId(topic, producer): seq for topic, producer, seq in self._db.execute("select topic, producer, seq from watermarks")}
+        marks = {StreamId(topic, producer): seq for topic, producer, seq in self._query(self._db, "select topic, producer, seq from watermarks")}
+        if self.is_cut:
+            later = self._beyond(f"select topic, producer, min(seq) from inputs where n > ? and kind = '{MESSAGE_KIND}' group by topic, producer")
+            marks.update((StreamId(topic, producer), seq - 1) for topic, producer, seq in later)
+        return marks
 
-    @property
-    def incarnation(self) -> int:
-        """How often the daemon has started on this journal."""
-        return int(self._db.execute("select coalesce(max(incarnation), 0) from runs").fetchone()[0])
+    def first_after(self, stream: StreamId, seq: int) -> int | None:
+        """The first input that is a message of this stream beyond `seq`."""
+        query = f"select min(n) from inputs where kind = '{MESSAGE_KIND}' and topic = :topic and producer = :producer and seq > :seq and n <= :last"
+        found = [n for (n,) in self._all(query, topic=stream.topic, producer=stream.producer, seq=seq) if n is not None]
+        return min(found, default=None)
 
-    def inputs(self, from_n: int = 1) -> Iterator[InputRow]:
-        """Everything the machine saw, in order."""
-        for row in self._all("select n, kind, topic, producer, seq, now_ns, arrived_ns, data, attached from inputs where n >= ? order by n", (from_n,)):
+    def inputs(self, kind: str = "") -> Iterator[InputRow]:
+        """Everything the machine saw, or of one kind, in order."""
+        for row in self._all(f"select {_INPUT} from inputs where :kind in ('', kind) and n <= :last order by n", kind=kind):
             yield InputRow(*row)
 
     def messages(self, topic_prefix: str) -> Iterator[InputRow]:
         """The messages of topics that begin so, in the order they were handled."""
-        query = "select n, kind, topic, producer, seq, now_ns, arrived_ns, data, attached from inputs where kind = 'Message' and topic like ? order by n"
-        for row in self._all(query, (topic_prefix + "%",)):
+        query = f"select {_INPUT} from inputs where kind = '{MESSAGE_KIND}' and substr(topic, 1, length(:prefix)) = :prefix and n <= :last order by n"
+        for row in self._all(query, prefix=topic_prefix):
             yield InputRow(*row)
 
     def outputs(self, topic_prefix: str = "") -> Iterator[OutputRow]:
         """What the daemon said on topics that begin so, in order."""
-        for row in self._all("select topic, seq, n, data from outputs where topic like ? order by id", (topic_prefix + "%",)):
+        query = "select topic, seq, n, data from outputs where substr(topic, 1, length(:prefix)) = :prefix and n <= :last order by id"
+        for row in self._all(query, prefix=topic_prefix):
             yield OutputRow(*row)
 
     def said(self, topic_prefix: str) -> Iterator[tuple[OutputRow, Envelope]]:
@@ -91,32 +129,32 @@ class JournalReader:
                 continue
 
     def calls(self) -> Iterator[CallOutcome]:
-        """Every venue call attempted."""
-        for call_id, n, data, outcome_n in self._all("select call_id, n, data, outcome_n from calls order by n, call_id"):
-            yield CallOutcome(CallRow(call_id, n, data), outcome_n)
+        """Every venue call attempted; an outcome that lies beyond the cut is none yet."""
+        for call_id, n, data, outcome_n in self._all("select call_id, n, data, outcome_n from calls where n <= :last order by n, call_id"):
+            yield CallOutcome(CallRow(call_id, n, data), outcome_n if outcome_n is not None and outcome_n <= self._cut else None)
 
     def archive(self, kind: str) -> Iterator[ArchiveRow]:
         """Finished things of one kind."""
-        for key, data in self._db.execute("select key, data from archive where kind = ? order by key", (kind,)):
+        for key, data in self._query(self._db, "select key, data from archive where kind = ? order by key", (kind,)):
             yield ArchiveRow(kind, key, data)
 
     def quarantine(self) -> list[QuarantineRow]:
         """Inputs that could not be handled and were not released."""
-        return [QuarantineRow(*row) for row in self._db.execute("select topic, producer, seq, reason, data from quarantine where released = ''")]
+        return [QuarantineRow(*row) for row in self._query(self._db, "select topic, producer, seq, reason, data from quarantine where released = ''")]
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """The last snapshot: the input it follows, and the state."""
-        row = self._db.execute("select n, data from snapshots order by n desc limit 1").fetchone()
+        row = next(self._query(self._db, "select n, data from snapshots order by n desc limit 1"), None)
         return (row[0], row[1]) if row else None
 
     def damage(self) -> list[str]:
         """Where the chain over inputs and outputs is broken: a cut, swapped or edited row shows here."""
         outputs: dict[int, list[OutputRow]] = {}
-        for output in self.outputs():
-            outputs.setdefault(output.n, []).append(output)
+        for output in self._whole("select topic, seq, n, data from outputs where n <= ? order by id"):
+            outputs.setdefault(output[2], []).append(OutputRow(*output))
         found: list[str] = []
         chain, expected = CHAIN_START, 1
-        for *fields, recorded in self._all("select n, kind, topic, producer, seq, now_ns, arrived_ns, data, attached, chain from inputs order by n"):
+        for *fields, recorded in self._whole(f"select {_INPUT}, chain from inputs where n <= ? order by n"):
             row = InputRow(*fields)
             if row.n != expected:
                 found.append(f"input {expected} is missing")
@@ -128,16 +166,72 @@ class JournalReader:
         found += [f"{row.topic} {row.seq} belongs to input {row.n}, which does not exist" for rows in outputs.values() for row in rows]
         return found
 
-    def _all(self, query: str, arguments: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-        for connection in (*self._segments, self._db):
-            yield from connection.execute(query, arguments)
+    def _begin(self) -> str:
+        """Hold on to what is there now; the journal's epoch, which is written last when one is made."""
+        self._query(self._db, "pragma query_only = 1")
+        self._query(self._db, "begin")
+        made = next(self._query(self._db, "select count(*) from sqlite_master where name = 'meta'"))[0]
+        row = next(self._query(self._db, "select value from meta where key = 'epoch'"), None) if made else None
+        if row is None:
+            raise EmptyJournal(f"{self.path}: empty, {self.daemon} is starting for the first time")
+        return str(row[0])
+
+    def _open_segments(self) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """Segments with the last input to take from each. What the live file still holds is not taken twice, and a segment that is being written holds nothing else."""
+        first = next(self._query(self._db, "select min(n) from inputs"))[0]
+        end = _END if first is None else first - 1
+        segments = [(path, int(path.stem.rpartition("-")[2])) for path in segment_paths(self.path)]
+        for k, (path, begins) in enumerate(segments):
+            last = min(end, segments[k + 1][1] - 1) if k + 1 < len(segments) else end
+            if begins <= last:
+                yield self._connect(path, "mode=ro&immutable=1"), last
+
+    def _all(self, query: str, **arguments: object) -> Iterator[tuple[Any, ...]]:
+        """The rows up to the cut."""
+        for connection, last in self._parts:
+            yield from self._query(connection, query, {**arguments, "last": min(last, self._cut)})
+
+    def _whole(self, query: str) -> Iterator[tuple[Any, ...]]:
+        for connection, last in self._parts:
+            yield from self._query(connection, query, (last,))
+
+    def _beyond(self, query: str) -> list[tuple[Any, ...]]:
+        """Smallest numbers beyond the cut, oldest file last so that its smaller ones win."""
+        return [row for connection, _ in reversed(self._parts) for row in self._query(connection, query, (self._cut,))]
+
+    def _connect(self, path: Path, how: str) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, isolation_level=None)
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: {error}") from error
+
+    def _query(self, connection: sqlite3.Connection, query: str, arguments: Any = ()) -> Iterator[tuple[Any, ...]]:
+        """Runs at once, whether or not the rows are asked for."""
+        try:
+            return self._checked(connection.execute(query, arguments))
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: {error}") from error
+
+    def _checked(self, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from cursor
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: {error}") from error
 
 
 def open_journals(home: Home, daemons: tuple[str, ...]) -> dict[str, JournalReader]:
-    """The journals that exist, consumers before producers: what a consumer has handled is then never newer than what was said."""
-    found = {}
-    for daemon in daemons:
+    """The journals that have begun, those who take in before those who said it."""
+    found: dict[str, JournalReader] = {}
+    for daemon in sorted(daemons, key=lambda name: _READ_ORDER.index(Daemon(name))):
         path = home.journal(daemon)
-        if path.exists():
+        if not path.exists():
+            continue
+        try:
             found[daemon] = JournalReader(path, daemon)
+        except EmptyJournal:
+            continue
+        except JournalError:
+            for reader in found.values():
+                reader.close()
+            raise
     return found

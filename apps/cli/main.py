@@ -6,54 +6,66 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 from apps.cli import render
+from apps.cli.homes import existing_home, home_root
 from apps.cli.journals import JournalReader
 from apps.cli.stack import bring_down, bring_up, follow_logs, suite_status
 from apps.cli.summary import fills as read_fills
 from apps.cli.summary import orders as read_orders
 from apps.cli.summary import positions as read_positions
-from apps.runtime.home import Home, open_home
-from apps.runtime.settings_loader import LoadedSettings, load_settings
+from apps.runtime.home import open_home
+from apps.runtime.settings_loader import load_settings
+from core.contracts import OrderStatus
 from core.errors import ConfigError, NjordError
 from core.topics import Daemon
 
 __all__ = ["main"]
 
-app = App(name="njord", help="The trading suite in NJORD_HOME (default ./var).", version_flags=["--version"])
+EXIT_UNUSABLE = 2
+
+app = App(name="njord", help="The trading suite in NJORD_HOME (default ./var).", version=lambda: version("njord"), version_flags=["--version"])
 kill = App(name="kill", help="The kill switch: a file whose existence stops trading.")
 config = App(name="config", help="The configuration in force.")
 app.command(kill)
 app.command(config)
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of a table.")]
+Flag = Parameter(negative="", show_default=False)
+Json = Annotated[bool, Flag, Parameter(name="--json", help="Print JSON instead of a table.")]
+Symbol = Annotated[str, Parameter(show_default=False, help="Only those of this symbol.")]
+Count = Parameter(validator=Number(gte=1))
 
 
 @app.command
-def demo(*, data: Path | None = None, strategy: str = "", json: Json = False) -> int:
-    """Run the whole suite on recorded bars and sum it up.
+def demo(*, data: Annotated[Path | None, Parameter(show_default=False)] = None, strategy: Annotated[str, Parameter(show_default=False)] = "", json: Json = False) -> int:
+    """Run the whole suite on recorded bars and sum it up. 0 when it ended and every invariant holds.
 
     Parameters
     ----------
     data
         Parquet or CSV with the columns symbol, ts, open, high, low, close, volume; the shipped daily bars when left out.
     strategy
-        The registered strategy to run on every symbol.
+        The registered strategy to run on every symbol; the shipped one when left out.
     """
     from apps.cli.demo import run_demo
 
-    return run_demo(data, strategy, Console(stderr=json), json)
+    return run_demo(data, strategy, render.console_for(sys.stderr if json else sys.stdout), json)
 
 
 @app.command
-def verify(*, wait: float = 0.0, json: Json = False) -> int:
-    """Check the execution invariants over all journals and the venue's own ledger.
+def verify(*, wait: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0, json: Json = False) -> int:
+    """Check the execution invariants over all journals and the venue's own ledger, running or not.
+
+    0 when all hold and nothing is under way, 1 when one is broken, 3 when something is under way.
 
     Parameters
     ----------
@@ -62,51 +74,41 @@ def verify(*, wait: float = 0.0, json: Json = False) -> int:
     """
     from apps.cli.verify.report import verify_home
 
-    home, loaded = _suite()
-    report = verify_home(home, loaded, wait)
+    home = existing_home()
+    report = verify_home(home, load_settings(home.settings_overlay), wait)
     _show(json, report, lambda console: render.print_findings(console, report))
     return report.exit_code
 
 
 @app.command
 def status(*, json: Json = False) -> int:
-    """Every process: ready or why not, how far it has come. 0 when all are ready."""
-    home, loaded = _suite()
-    rows = suite_status(home, loaded.settings)
-    columns = ("daemon", "state", "incarnation ", "inputs ", "session time", "why")
-    _show(
-        json,
-        rows,
-        lambda console: render.print_table(
-            console,
-            str(home.root),
-            columns,
-            ((r.daemon, r.state, str(r.incarnation), str(r.inputs), render.moment(r.now_ns) if r.now_ns else "-", "; ".join(r.reasons)) for r in rows),
-        ),
-    )
+    """Every daemon: ready or why not, how far it has come. 0 when all are ready, 1 when not."""
+    home = existing_home()
+    rows = suite_status(home, load_settings(home.settings_overlay).settings)
+    _show(json, rows, lambda console: render.print_status(console, str(home.root), rows))
     return 0 if all(row.state == "ready" for row in rows) else 1
 
 
 @app.command
-def orders(*, symbol: str = "", status: str = "", json: Json = False) -> int:
+def orders(*, symbol: Symbol = "", status: Annotated[OrderStatus | None, Parameter(show_default=False, help="Only those that stand so.")] = None, json: Json = False) -> int:
     """The orders of this suite, from the OMS's journal."""
     with _oms() as oms:
-        rows = [r for r in read_orders(oms) if symbol in ("", r.symbol) and status.upper() in ("", r.status)]
+        rows = [r for r in read_orders(oms) if symbol in ("", r.symbol) and status in (None, r.status)]
     _show(json, rows, lambda console: render.print_orders(console, rows))
     return 0
 
 
 @app.command
-def positions(*, json: Json = False) -> int:
+def positions(*, symbol: Symbol = "", json: Json = False) -> int:
     """What each strategy holds, from the OMS's journal."""
     with _oms() as oms:
-        rows = [p for p in read_positions(oms) if p.position_qty]
+        rows = [p for p in read_positions(oms) if p.position_qty and symbol in ("", p.symbol)]
     _show(json, rows, lambda console: render.print_positions(console, rows))
     return 0
 
 
 @app.command
-def fills(*, symbol: str = "", json: Json = False) -> int:
+def fills(*, symbol: Symbol = "", json: Json = False) -> int:
     """Every booked execution, from the OMS's journal."""
     with _oms() as oms:
         rows = [f for f in read_fills(oms) if symbol in ("", f.symbol)]
@@ -116,93 +118,112 @@ def fills(*, symbol: str = "", json: Json = False) -> int:
 
 @app.command
 def up() -> int:
-    """Start the suite of this home in the background, supervised; 0 when every daemon is ready."""
-    home, loaded = _suite()
-    return bring_up(home, loaded, Console())
+    """Start the suite of this home in the background, supervised. 0 when every daemon is ready."""
+    loaded = load_settings(home_root() / "config.yaml")
+    return bring_up(open_home(), loaded, render.console_for(sys.stdout))
 
 
 @app.command
 def down() -> int:
-    """Drain and stop the suite that `njord up` started."""
-    return bring_down(open_home(), Console())
+    """Drain and stop the suite of this home."""
+    return bring_down(existing_home(), render.console_for(sys.stdout))
 
 
 @app.command
-def logs(*, daemon: str = "", lines: int = 20, follow: bool = False) -> int:
+def logs(
+    *,
+    daemon: Annotated[str, Parameter(show_default=False, help="Only this daemon's.")] = "",
+    lines: Annotated[int, Count, Parameter(help="How many of the last lines.")] = 20,
+    follow: Annotated[bool, Flag, Parameter(help="Go on as they grow, until interrupted.")] = False,
+) -> int:
     """The daemons' structured logs, merged in the order of their time."""
-    return follow_logs(open_home(), daemon, lines, follow)
+    return follow_logs(existing_home(), daemon, lines, follow)
 
 
 @app.command
-def simulate(*, seeds: int = 200, first: int = 0, json: Json = False) -> int:
+def simulate(
+    *,
+    seeds: Annotated[int, Count, Parameter(help="How many.")] = 200,
+    first: Annotated[int, Parameter(validator=Number(gte=0), help="The first seed.")] = 0,
+    json: Json = False,
+) -> int:
     """Run the fault simulator's delivery campaign over a range of seeds; 1 when one breaks a claim."""
     from apps.cli.simulate import run_simulation
 
-    return run_simulation(first, seeds, json, Console(stderr=json))
+    return run_simulation(first, seeds, json, render.console_for(sys.stderr if json else sys.stdout))
 
 
 @kill.command
-def trip(reason: str = "", *, reducing: bool = False) -> int:
-    """Stop trading: write the kill file (the same as deploy/kill-switch trip).
-
-    Parameters
-    ----------
-    reason
-        Why; it is shown wherever the switch denies.
-    reducing
-        Let orders that only reduce positions through.
-    """
-    return _kill_switch("trip", *(["--reducing"] if reducing else []), reason)
+def trip(
+    reason: Annotated[str, Parameter(show_default=False, help="Why; it is shown wherever the switch denies.")] = "",
+    *,
+    reducing: Annotated[bool, Flag, Parameter(help="Let orders that only reduce positions through.")] = False,
+) -> int:
+    """Stop trading: write the kill file (the same as deploy/kill-switch trip)."""
+    return _kill_switch("trip", *(["--reducing"] if reducing else []), *(["--", reason] if reason else []))
 
 
 @kill.command
-def clear(reason: str = "") -> int:
+def clear(reason: Annotated[str, Parameter(show_default=False, help="Why; it is kept in the switch's history.")] = "") -> int:
     """Take the kill file away: trading may go on."""
-    return _kill_switch("clear", reason)
+    return _kill_switch("clear", *(["--", reason] if reason else []))
 
 
 @kill.command(name="status")
 def kill_status() -> int:
-    """0 when clear, 1 when tripped."""
+    """What the daemons see: 0 when clear, 3 when tripped or unreadable."""
     return _kill_switch("status")
 
 
 @config.command
 def show(*, json: Json = False) -> int:
     """Every value in force, and which file or variable it came from."""
-    _, loaded = _suite()
+    loaded = load_settings(home_root() / "config.yaml")
     values = _flat(loaded.settings.model_dump(mode="json"))
     rows = [(key, value, loaded.provenance.get(key, "default")) for key, value in values]
-    _show(json, [{"key": k, "value": v, "source": s} for k, v, s in rows], lambda console: render.print_table(console, f"config {loaded.config_hash}", ("key", "value", "source"), rows))
+    _show(
+        json,
+        [{"key": k, "value": v, "source": s} for k, v, s in rows],
+        lambda console: render.print_table(console, f"config {loaded.config_hash}", ("key", "value", "source"), rows),
+    )
     return 0
 
 
 def main() -> None:
     """Entry point of the command line."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Errors that a person must mend are printed, one per line."""
     try:
-        code = app(exit_on_error=False, print_error=True)
+        code = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _unusable(" ".join(str(error).split()), "`njord --help` lists the commands, `njord COMMAND --help` the options of one")
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"njord: {problem}", file=sys.stderr)
-        sys.exit(2)
+        return _unusable(*error.problems)
     except NjordError as error:
-        print(f"njord: {error}", file=sys.stderr)
-        sys.exit(2)
+        return _unusable(str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
+        # Whoever read this has enough; the interpreter must not try to tell them the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _unusable(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return code if isinstance(code, int) else 0
 
 
-def _suite() -> tuple[Home, LoadedSettings]:
-    home = open_home()
-    return home, load_settings(home.settings_overlay)
+def _unusable(*problems: str) -> int:
+    for problem in problems:
+        print(f"njord: {problem}", file=sys.stderr)
+    return EXIT_UNUSABLE
 
 
 def _oms() -> JournalReader:
-    path = open_home().journal(Daemon.OMS.value)
+    path = existing_home().journal(Daemon.OMS.value)
     if not path.exists():
         raise ConfigError(f"{path}: not found, this suite has no orders yet; NJORD_HOME names the suite")
     return JournalReader(path, Daemon.OMS.value)
@@ -210,14 +231,14 @@ def _oms() -> JournalReader:
 
 def _kill_switch(*arguments: str) -> int:
     script = Path(__file__).resolve().parents[2] / "deploy" / "kill-switch"
-    return subprocess.run([str(script), *(a for a in arguments if a)], env={**os.environ, "NJORD_HOME": str(open_home().root)}, check=False).returncode
+    return subprocess.run([str(script), *arguments], check=False).returncode
 
 
-def _show(as_json: bool, value: Any, table: Any) -> None:
+def _show(as_json: bool, value: Any, table: Callable[[Console], None]) -> None:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(value)).decode())
     else:
-        table(Console())
+        table(render.console_for(sys.stdout))
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:

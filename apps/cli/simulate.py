@@ -27,5 +27,5 @@ def run_simulation(first: int, seeds: int, as_json: bool, console: Console) -> i
         return 1 if failed else 0
     print_table(console, f"{seeds} seeds from {first}: {len(failed)} failed", ("what happened", "times "), ((kind, str(count)) for kind, count in sorted(seen.items())))
     for report in failed:
-        console.print(f"[red]seed {report.seed}[/red] {report.problems[0]}\n  again: njord simulate --first {report.seed} --seeds 1", highlight=False)
+        console.print(f"seed {report.seed}: {report.problems[0]}\n  again: njord simulate --first {report.seed} --seeds 1", markup=False, highlight=False, soft_wrap=True)
     return 1 if failed else 0

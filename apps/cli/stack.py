@@ -5,7 +5,6 @@ On a trading host systemd does this (deploy/systemd); this is the same suite for
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,9 +15,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from apps.cli.homes import living_daemons, occupy, supervisor_pid
 from apps.cli.supervisor import Supervisor
 from apps.runtime.control_socket import ask_daemon
-from apps.runtime.embedded import server_command
+from apps.runtime.embedded import server_command, wait_ready
 from apps.runtime.home import Home, open_home
 from apps.runtime.settings_loader import LoadedSettings, load_settings
 from core.errors import ConfigError
@@ -28,6 +28,9 @@ __all__ = ["DaemonStatus", "bring_down", "bring_up", "follow_logs", "suite_statu
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.05
+# So much of the end of a log is searched for its last lines.
+_TAIL_BYTES = 256 * 1024
 
 
 class DaemonStatus(msgspec.Struct, frozen=True):
@@ -48,7 +51,8 @@ def suite_status(home: Home, settings: Settings) -> list[DaemonStatus]:
         try:
             health = ask_daemon(home.socket(daemon.value), {"query": "health"}, timeout_s=2.0)["result"]
         except ConnectionError as error:
-            rows.append(DaemonStatus(daemon.value, "down", (str(error),)))
+            is_gone = isinstance(error.__context__, FileNotFoundError | ConnectionRefusedError)
+            rows.append(DaemonStatus(daemon.value, "down", ("does not run" if is_gone else str(error),)))
             continue
         state = "ready" if health["ready"] else "not ready"
         rows.append(DaemonStatus(daemon.value, state, tuple(health["reasons"]), health["incarnation"], health["last_n"], health["now_ns"]))
@@ -57,64 +61,110 @@ def suite_status(home: Home, settings: Settings) -> list[DaemonStatus]:
 
 def bring_up(home: Home, loaded: LoadedSettings, console: Console) -> int:
     """Start the supervisor detached and wait until everything is ready."""
-    running = _supervisor_pid(home)
-    if running:
-        console.print(f"already up (pid {running}); `njord status` says how it is, `njord down` stops it")
+    if running := supervisor_pid(home.root):
+        _say(console, f"already up (pid {running}); `njord status` says how it is, `njord down` stops it")
         return 0
-    with (home.logs / "supervisor.err").open("ab") as stream:
-        subprocess.Popen([sys.executable, "-m", "apps.cli.stack"], env={**os.environ, "NJORD_HOME": str(home.root)}, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    if url := loaded.settings.runtime.redis_url:
+        try:
+            wait_ready(url, 2.0)
+        except ConnectionError as error:
+            raise ConfigError(f"{loaded.provenance['runtime.redis_url']} runtime.redis_url: {error}") from None
+    errors = home.logs / "supervisor.err"
+    with errors.open("wb") as stream:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "apps.cli.stack"],
+            env={**os.environ, "NJORD_HOME": str(home.root)},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
     rows: list[DaemonStatus] = []
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         rows = suite_status(home, loaded.settings)
         if all(row.state == "ready" for row in rows):
-            console.print(f"{len(rows)} daemons are ready in {home.root}")
+            _say(console, f"{len(rows)} daemons are ready in {home.root}")
             return 0
-        time.sleep(0.1)
+        if told := errors.read_text(errors="replace").strip():
+            _say(console, told)
+            _say(console, "nothing was started" if _has_ended(supervisor) else "the others go on; `njord down` stops them")
+            return 1
+        time.sleep(_POLL_S)
     for row in rows:
         if row.state != "ready":
-            console.print(f"[red]{row.daemon}[/red] is {row.state}: {'; '.join(row.reasons)}; its messages: {home.logs / (row.daemon + '.err')}", highlight=False)
+            _say(console, f"{row.daemon} is {row.state}: {'; '.join(row.reasons)}; its messages: {home.logs / (row.daemon + '.err')}")
     return 1
 
 
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def bring_down(home: Home, console: Console) -> int:
-    """Ask the supervisor to drain and stop everything."""
-    pid = _supervisor_pid(home)
-    if not pid:
-        console.print("nothing to stop: no suite is up in this home")
+    """Ask the supervisor to drain and stop everything, or, when there is none left, the daemons themselves."""
+    supervisor = supervisor_pid(home.root)
+    pids = {"the supervisor": supervisor} if supervisor else living_daemons(home.root)
+    if not pids:
+        _say(console, f"nothing to stop: no suite is up in {home.root}")
         return 0
-    os.kill(pid, signal.SIGTERM)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while time.monotonic() < deadline:
-        if not _supervisor_pid(home):
-            console.print("stopped")
+        if not supervisor_pid(home.root) and not living_daemons(home.root):
+            _say(console, "stopped")
             return 0
-        time.sleep(0.05)
-    console.print(f"[red]the supervisor (pid {pid}) has not stopped within {_STOP_TIMEOUT_S:.0f} s[/red]")
+        time.sleep(_POLL_S)
+    _say(console, f"not stopped within {_STOP_TIMEOUT_S:.0f} s: {', '.join(f'{name} (pid {pid})' for name, pid in pids.items())}")
     return 1
 
 
 def follow_logs(home: Home, daemon: str, lines: int, follow: bool) -> int:
-    """Print the last lines of each log by time, and go on as they grow."""
-    paths = sorted(home.logs.glob(f"{daemon or '*'}.ndjson"))
+    """Print the last lines of all logs by time, and go on as they grow."""
+    paths = _logs(home, daemon)
     if not paths:
-        known = ", ".join(path.stem for path in sorted(home.logs.glob("*.ndjson"))) or "none yet"
+        known = ", ".join(path.stem for path in _logs(home, "")) or "none yet"
         raise ConfigError(f"{home.logs}: no log of {daemon or 'any daemon'}, there are: {known}")
-    entries = [line for path in paths for line in path.read_text().splitlines()[-lines:]]
+    offsets = {path: path.stat().st_size for path in paths}
+    entries = [line for path in paths for line in _last_lines(path, lines)]
     for line in sorted(entries, key=_timestamp)[-lines:]:
         print(line)
-    if not follow:
-        return 0
-    offsets = {path: path.stat().st_size for path in paths}
-    while True:
-        for path, offset in offsets.items():
-            with path.open() as stream:
-                stream.seek(offset)
-                fresh = stream.read()
-                offsets[path] = stream.tell()
-            if fresh:
-                print(fresh, end="", flush=True)
+    while follow:
+        fresh = [line for path in _logs(home, daemon) for line in _new_lines(path, offsets)]
+        for line in sorted(fresh, key=_timestamp):
+            print(line, flush=True)
         time.sleep(0.2)
+    return 0
+
+
+def _logs(home: Home, daemon: str) -> list[Path]:
+    return sorted(path for path in home.logs.glob("*.ndjson") if daemon in ("", path.stem))
+
+
+def _last_lines(path: Path, lines: int) -> list[str]:
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        begin = stream.seek(max(0, size - _TAIL_BYTES))
+        found = stream.read().decode(errors="replace").splitlines()
+    return (found[1:] if begin else found)[-lines:]
+
+
+def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:
+    """Whole lines that a log has grown by; one that was replaced is read from its beginning."""
+    with path.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) < offsets.get(path, 0):
+            offsets[path] = 0
+        stream.seek(offsets.get(path, 0))
+        whole = stream.read().rpartition(b"\n")[0]
+    if not whole:
+        return []
+    offsets[path] = offsets.get(path, 0) + len(whole) + 1
+    return whole.decode(errors="replace").splitlines()
 
 
 def _timestamp(line: str) -> str:
@@ -122,26 +172,17 @@ def _timestamp(line: str) -> str:
     return rest[:27]
 
 
-def _pid_file(home: Home) -> Path:
-    return home.root / "run" / "supervisor.pid"
-
-
-def _supervisor_pid(home: Home) -> int:
-    """The living supervisor's pid, or 0; a recycled pid of something else does not count."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int(_pid_file(home).read_text())
-        if b"apps.cli.stack" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-    return 0
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _supervise() -> int:
-    """What runs in the background: start, restart what dies, stop on SIGTERM."""
+    """What runs in the background: start, restart what dies, stop on SIGTERM. What a restart cannot mend is said once."""
     home = open_home()
-    loaded = load_settings(home.settings_overlay)
-    server = None if loaded.settings.runtime.redis_url else server_command(home)
-    supervisor = Supervisor(home, loaded.settings.runtime.daemons, server)
+    runtime = load_settings(home.settings_overlay).settings.runtime
+    supervisor = Supervisor(home, runtime.daemons, None if runtime.redis_url else server_command(home))
     stopping = False
+    told: set[str] = set()
 
     def stop(number: int, frame: object) -> None:
         nonlocal stopping
@@ -149,15 +190,24 @@ def _supervise() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    _pid_file(home).write_text(str(os.getpid()))
-    supervisor.start()
-    while not stopping:
-        supervisor.watch()
-        time.sleep(0.05)
-    supervisor.stop()
-    _pid_file(home).unlink()
+    with occupy(home.root):
+        try:
+            supervisor.start()
+            while not stopping:
+                supervisor.watch()
+                for child in supervisor.given_up:
+                    if child.name not in told:
+                        told.add(child.name)
+                        print(f"{child.name} stopped with exit code {child.exit_code}: {child.errors() or 'see ' + str(home.logs)}", file=sys.stderr, flush=True)
+                time.sleep(_POLL_S)
+        finally:
+            supervisor.stop()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_supervise())
+    try:
+        sys.exit(_supervise())
+    except ConfigError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)

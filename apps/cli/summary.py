@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
 
 from apps.cli.journals import JournalReader
-from core.contracts import FillEvent, OrderStateChanged, PositionSnapshot, RiskDecision, Verdict
+from core.contracts import AccountSnapshot, FillEvent, OrderStateChanged, PositionSnapshot, RiskDecision, Verdict
+from core.machine import CallReplied
 from core.money import ZERO
-from core.topics import BROKER_REPORTS, FILLS_NEW, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
+from core.topics import ACCOUNT_SNAPSHOT, BROKER_REPORTS, FILLS_NEW, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
 
 __all__ = ["HopLatency", "OrderRow", "Summary", "fills", "latencies", "orders", "positions", "summarize"]
+
+ONE = Decimal(1)
 
 
 class OrderRow(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ class HopLatency(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """One suite at a glance. Money in the account's currency; `profit` counts open positions at their latest mark."""
+    """One suite at a glance. Money in the account's currency; `unrealized_pnl` is that of open positions at their latest mark, `denied` counts by first code."""
 
     intents: int
     allowed: int
@@ -101,22 +104,26 @@ def positions(oms: JournalReader) -> list[PositionSnapshot]:
 
 
 def latencies(journals: dict[str, JournalReader]) -> list[HopLatency]:
-    """Per durable hop: from the receipt of a message to the next daemon's receipt of what came of it."""
+    """Per hop: from the receipt of a message to the next daemon's receipt of what came of it, and at the venue to its reply."""
+    accepted, reports = (topic.pattern.partition("{")[0] for topic in (ORDERS_ACCEPTED, BROKER_REPORTS))
     hops = (
         ("intent → decision", Daemon.RISK_ENGINE, STRAT_INTENT.name(), Daemon.OMS, RISK_DECISION.name()),
-        ("decision → order", Daemon.OMS, RISK_DECISION.name(), Daemon.BROKER, ORDERS_ACCEPTED.pattern.partition("{")[0]),
-        ("order → report", Daemon.BROKER, ORDERS_ACCEPTED.pattern.partition("{")[0], Daemon.OMS, BROKER_REPORTS.pattern.partition("{")[0]),
-        ("report → event", Daemon.OMS, BROKER_REPORTS.pattern.partition("{")[0], Daemon.RISK_ENGINE, ORDERS_EVENTS.name()),
+        ("decision → order", Daemon.OMS, RISK_DECISION.name(), Daemon.BROKER, accepted),
+        ("order → attempt", Daemon.BROKER, accepted, Daemon.OMS, reports),
+        ("report → event", Daemon.OMS, reports, Daemon.RISK_ENGINE, ORDERS_EVENTS.name()),
     )
-    return [
+    found = [
         _percentiles(name, _hop(journals[at.value], topic_in, journals[then.value], topic_out))
         for name, at, topic_in, then, topic_out in hops
         if at.value in journals and then.value in journals
     ]
+    if Daemon.BROKER.value in journals:
+        found.insert(3, _percentiles("order → venue's reply", _calls(journals[Daemon.BROKER.value], accepted)))
+    return found
 
 
-def summarize(journals: dict[str, JournalReader], marks: dict[str, float]) -> Summary:
-    """Everything at once; `marks` are the latest prices of the feed."""
+def summarize(journals: dict[str, JournalReader], marks: Mapping[str, float], multipliers: Mapping[str, Decimal]) -> Summary:
+    """Everything at once; `marks` are the latest prices by symbol, `multipliers` what a price of one is worth per unit (absent: 1)."""
     runner, risk, oms = (journals.get(d.value) for d in (Daemon.STRATEGY_RUNNER, Daemon.RISK_ENGINE, Daemon.OMS))
     decisions = [e.body for _, e in risk.said(RISK_DECISION.name()) if isinstance(e.body, RiskDecision)] if risk is not None else []
     held = positions(oms) if oms is not None else []
@@ -133,17 +140,18 @@ def summarize(journals: dict[str, JournalReader], marks: dict[str, float]) -> Su
         positions=[p for p in held if p.position_qty],
         balances=_balances(oms) if oms is not None else {},
         realized_pnl=sum((p.realized_pnl for p in held), ZERO),
-        unrealized_pnl=sum((p.position_qty * (Decimal(str(marks[p.symbol])) - p.avg_price) for p in held if p.position_qty and p.symbol in marks), ZERO),
+        unrealized_pnl=sum(
+            (p.position_qty * (Decimal(str(marks[p.symbol])) - p.avg_price) * multipliers.get(p.symbol, ONE) for p in held if p.position_qty and p.symbol in marks), ZERO
+        ),
         fees=fees,
         latencies=latencies(journals),
     )
 
 
 def _balances(oms: JournalReader) -> dict[str, Decimal]:
-    totals: dict[str, Decimal] = {}
-    for event in order_events(oms):
-        totals.update({balance.asset: balance.total for balance in event.balances})
-    return totals
+    """Cash by asset: the latest word on each, from the opening on."""
+    snapshots = (envelope.body for _, envelope in oms.said(ACCOUNT_SNAPSHOT.name()))
+    return {balance.asset: balance.total for snapshot in snapshots if isinstance(snapshot, AccountSnapshot) for balance in snapshot.balances}
 
 
 def _hop(at: JournalReader, topic_in: str, then: JournalReader, topic_out: str) -> list[int]:
@@ -158,8 +166,18 @@ def _hop(at: JournalReader, topic_in: str, then: JournalReader, topic_out: str) 
     return found
 
 
+def _calls(broker: JournalReader, topic_in: str) -> list[int]:
+    """Nanoseconds between the arrival of an order at the broker and the arrival of the venue's answer to its call."""
+    asked = {row.n: row.arrived_ns for row in broker.messages(topic_in) if row.arrived_ns}
+    answered = {row.n: row.arrived_ns for row in broker.inputs(CallReplied.__name__) if row.arrived_ns}
+    pairs = ((asked.get(call.row.n), answered.get(call.outcome_n or 0)) for call in broker.calls())
+    return [reply - order for order, reply in pairs if order is not None and reply is not None and reply >= order]
+
+
 def _percentiles(hop: str, samples_ns: list[int]) -> HopLatency:
+    """Nearest rank: the smallest sample that so many percent of all do not exceed."""
     ordered = sorted(samples_ns)
     if not ordered:
         return HopLatency(hop, 0, 0.0, 0.0)
-    return HopLatency(hop, len(ordered), ordered[len(ordered) // 2] / 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] / 1000)
+    p50, p99 = (ordered[-(-len(ordered) * percent // 100) - 1] / 1000 for percent in (50, 99))
+    return HopLatency(hop, len(ordered), p50, p99)

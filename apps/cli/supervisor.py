@@ -16,8 +16,9 @@ from core.topics import Daemon
 
 __all__ = ["STOPPED_FOR_GOOD", "Child", "Supervisor", "daemon_command"]
 
-# Configuration errors and halts that a restart cannot mend: a person must look first (deploy/systemd says the same).
-STOPPED_FOR_GOOD = frozenset({0, 2, 70, 71, 75})
+# Configuration errors, halts and a journal that could not be written: a restart cannot mend them, a person must look first
+# (deploy/systemd says the same).
+STOPPED_FOR_GOOD = frozenset({0, 2, 70, 71, 73, 75})
 
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 2.0
@@ -32,13 +33,14 @@ def daemon_command(daemon: Daemon) -> list[str]:
 class Child:
     """One supervised process."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path, stays_down: frozenset[int] = STOPPED_FOR_GOOD) -> None:
         self.name = name
         self.restarts = 0
         self.exit_code: int | None = None
         self._command = command
         self._environment = environment
         self._log = log
+        self._stays_down = stays_down
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._backoff = _BACKOFF_FIRST_S
@@ -52,7 +54,7 @@ class Child:
     @property
     def has_given_up(self) -> bool:
         """Whether it ended in a way that starting again cannot mend."""
-        return self.exit_code is not None and self.exit_code in STOPPED_FOR_GOOD
+        return self.exit_code is not None and self.exit_code in self._stays_down
 
     def start(self) -> None:
         """Start the process; what it prints goes to its log."""
@@ -94,6 +96,11 @@ class Child:
             return False
         return True
 
+    def kill(self) -> None:
+        """`kill -9`, if it lives, and see it gone."""
+        self.signal(signal.SIGKILL)
+        self.wait(5.0)
+
     def errors(self, lines: int = 5) -> str:
         """The last lines it printed: daemons print only what a person must mend."""
         try:
@@ -104,14 +111,21 @@ class Child:
 
 
 class Supervisor:
-    """All processes of one home: the server, when it is the home's own, and the daemons."""
+    """All processes of one home: the server, when it is the home's own, and the daemons. `stays_down` are the exit codes after which nothing is started again."""
 
-    def __init__(self, home: Home, daemons: tuple[Daemon, ...], server: list[str] | None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        daemons: tuple[Daemon, ...],
+        server: list[str] | None,
+        environment: Mapping[str, str] | None = None,
+        stays_down: frozenset[int] = STOPPED_FOR_GOOD,
+    ) -> None:
         shared = {**os.environ, **(environment or {}), "NJORD_HOME": str(home.root)}
         commands = {daemon.value: daemon_command(daemon) for daemon in daemons}
         if server is not None:
             commands = {"redis": server, **commands}
-        self.children = {name: Child(name, command, shared, home.logs / f"{name}.err") for name, command in commands.items()}
+        self.children = {name: Child(name, command, shared, home.logs / f"{name}.err", stays_down) for name, command in commands.items()}
 
     def start(self) -> None:
         """Start everything; daemons wait for the server and for one another by themselves."""
@@ -133,19 +147,25 @@ class Supervisor:
         return {name: child.restarts for name, child in self.children.items() if child.restarts}
 
     def stop(self, timeout_s: float = 10.0) -> list[str]:
-        """Drain the daemons, then the server; the names of those that had to be killed."""
-        killed = []
+        """Drain the daemons, then the server; the names of those that had to be killed. Interrupted, it kills what is left."""
+        server = [child for name, child in self.children.items() if name == "redis"]
         daemons = [child for name, child in self.children.items() if name != "redis"]
-        for group in (daemons, [child for name, child in self.children.items() if name == "redis"]):
-            for child in group:
-                child.signal(signal.SIGTERM)
-            deadline = time.monotonic() + timeout_s
-            for child in group:
-                if not child.wait(max(0.1, deadline - time.monotonic())):
-                    killed.append(child.name)
-                    child.signal(signal.SIGKILL)
-                    child.wait(5)
-        return killed
+        try:
+            return [child.name for group in (daemons, server) for child in _stop(group, timeout_s)]
+        finally:
+            for child in self.children.values():
+                child.kill()
+
+
+def _stop(group: list[Child], timeout_s: float) -> list[Child]:
+    """Ask all of them at once; those that have not ended in time are killed."""
+    for child in group:
+        child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    late = [child for child in group if not child.wait(max(0.0, deadline - time.monotonic()))]
+    for child in late:
+        child.kill()
+    return late
 
 
 def _tail(stream: IO[bytes], lines: int) -> str:

@@ -16,10 +16,10 @@ from core.machine import FeedExhausted, Observed, Settled
 from core.ports import StreamId
 from core.replay import ReplayConductor
 from core.settings import Settings
-from core.topics import MD_BARS, Consumer, View
+from core.topics import CONTROL_CLOCK, MD_BARS, Consumer, View
 from core.topology import durable_streams
 
-__all__ = ["Settlement", "has_settled"]
+__all__ = ["Settlement", "has_settled", "market_half"]
 
 _POLL_S = 0.001
 _POLL_DOWN_S = 0.02
@@ -51,16 +51,24 @@ class Settlement:
         self._feed = feed
         self._speed = settings.feed.speed
         everything = durable_streams(settings)
-        self._streams = (market_half(everything), everything)
+        clock = {stream: consumers for stream, consumers in everything.items() if stream.topic == CONTROL_CLOCK.name()}
+        # What each half waits for, first the clock alone: everyone must have taken it, and asking for one stream is cheap.
+        self._cuts = tuple(tuple(cut for cut in (clock, half) if cut) for half in (market_half(everything), everything))
         self._began: tuple[int, int] | None = None
+
+    def progress(self) -> dict[str, int | bool]:
+        """How far the replay has come, for whoever asks over the control socket. `step` counts halves of instants from 0."""
+        at = self._conductor.progress
+        return {"step": at.step, "last_ns": at.last_ns, "is_finished": self.is_finished, "feed_steps": len(self._feed)}
 
     async def run(self, shell: Shell) -> None:
         """Watch until the replay has ended and its last step has settled."""
+        shell.queries["progress"] = self.progress
         shell.observe(Observed(FeedExhausted(len(self._feed) - 1)))
         while not self.is_finished:
             step = self._conductor.progress.step
             if not shell.is_quiet or not await self._is_settled(shell, step):
-                await asyncio.sleep(_POLL_S if shell.is_quiet else _POLL_DOWN_S if not shell.is_connected else _POLL_S)
+                await asyncio.sleep(_POLL_S if shell.is_connected else _POLL_DOWN_S)
             elif self._conductor.is_done:
                 self.is_finished = True
             else:
@@ -69,12 +77,13 @@ class Settlement:
                 await asyncio.sleep(0)
 
     async def _is_settled(self, shell: Shell, step: int) -> bool:
-        streams = self._streams[step % 2]
         try:
-            cut = await shell.bus.watermarks(list(streams))
+            for streams in self._cuts[step % 2]:
+                if not has_settled(await shell.bus.watermarks(list(streams)), streams):
+                    return False
         except ConnectionError:
             return False
-        return step == self._conductor.progress.step and has_settled(cut, streams)
+        return step == self._conductor.progress.step
 
     async def _pace(self, settled: int) -> None:
         """Before a new instant, wait until its time has come at the chosen speed."""

@@ -24,7 +24,7 @@ from apps.runtime.kill_file import KillFile
 from apps.runtime.logs import open_log
 from apps.runtime.settings_loader import LoadedSettings, load_settings
 from apps.runtime.shell import Shell
-from apps.runtime.venue_link import NoVenue, VenueClient, VenueServer
+from apps.runtime.venue_link import VenueClient, VenueServer
 from core.contracts import KillSwitchState
 from core.errors import ConfigError, JournalError
 from core.instrument import Instrument
@@ -105,6 +105,8 @@ def main(daemon: Daemon, build: Callable[[Suite], DaemonParts]) -> int:
     """Run one daemon to its end; the exit code. Errors that a person must mend are printed, one per line."""
     try:
         suite = open_suite()
+        if daemon not in suite.settings.runtime.daemons:
+            raise ConfigError(f"runtime.daemons: {daemon.value} is not among {', '.join(suite.settings.runtime.daemons)}, only daemons that are listed may run")
         journal = SqliteJournal(suite.home.journal(daemon.value), wall_ns())
         try:
             return _run(daemon, suite._replace(epoch=journal.epoch), journal, build)
@@ -125,12 +127,15 @@ def _run(daemon: Daemon, suite: Suite, journal: SqliteJournal, build: Callable[[
         restored = recover(parts.machine, parts.snapshot_type, journal.load(), daemon.value)
         gc.collect()
         gc.freeze()
+        # What a machine keeps lives for long and in no cycles: looking through it at the default pace would find nothing.
+        gc.set_threshold(50_000, 20, 100)
         gc.enable()
         log.info("started", incarnation=restored.incarnation, last_n=restored.last_n, rehandled=restored.rehandled, config_hash=suite.loaded.config_hash)
         clock = SessionClockFollower(restored.last_now_ns) if settings.runtime.clock == "session" else SystemClock()
         kill_file = KillFile(suite.home.kill_file)
         surroundings = _Surroundings(journal, kill_file, parts.feed)
         node = Node(node_spec(daemon, settings), parts.machine, restored, clock, surroundings, parts.gate)
+        node.on_config(ConfigLoaded(suite.loaded.config_hash, suite.loaded.content))
         shell = Shell(
             node=node,
             journal=journal,
@@ -140,10 +145,9 @@ def _run(daemon: Daemon, suite: Suite, journal: SqliteJournal, build: Callable[[
             settings=settings,
             kill_file=kill_file,
             log=log,
-            venue=parts.venue or NoVenue(),
+            venue=parts.venue,
             server=parts.server,
         )
-        shell.give(ConfigLoaded(suite.loaded.config_hash, suite.loaded.content))
         code = uvloop.run(_serve(suite, daemon, shell, parts.background))
         if code == 0:
             journal.rotate(settings.journal.rotate_inputs_max)

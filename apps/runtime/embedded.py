@@ -30,7 +30,7 @@ from core.errors import ConfigError
 __all__ = ["EmbeddedServer", "find_server", "open_server", "redis_url", "server_command", "wait_ready"]
 
 _NAMES = ("redis-server", "valkey-server")
-_LOCK_WAIT_S = 5.0
+_LOCK_WAIT_S = 2.0
 _EXIT_CONFIG = 2
 _PR_SET_PDEATHSIG = 1
 
@@ -128,7 +128,9 @@ class EmbeddedServer:
         return self._process.pid if self._process is not None and self._process.poll() is None else 0
 
     def start(self) -> None:
-        """Start and wait until it answers; ConfigError when it ends instead, with its own words."""
+        """Start and wait until it answers; ConfigError when it ends instead, with its own words. One that runs is left alone."""
+        if self.pid:
+            return
         log = _folder(self.home) / "server.log"
         with log.open("wb") as stream:
             self._process = subprocess.Popen(server_command(self.home), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)

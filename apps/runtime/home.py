@@ -77,7 +77,7 @@ def open_home(root: Path | None = None) -> Home:
     try:
         content = json.loads(identity.read_text())
         return Home(path, content["namespace"], content["account_epoch"])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{identity}: {error!r}, an object with namespace and account_epoch is required") from None
 
 

@@ -32,10 +32,15 @@ __all__ = ["SCHEMA_VERSION", "SqliteJournal", "segment_paths"]
 
 SCHEMA_VERSION = 1
 
+# Rows of about a kilobyte that are only ever appended want large pages, and a cache that holds what one commit touches.
+_PRAGMAS = "pragma page_size=8192; pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000; pragma cache_size=-65536;"
+
+# `autoincrement`: a snapshot remembers the last output by id, so an id must never be given again, not even after a rotation
+# has moved every row away.
 _ROWS = """
 create table if not exists {s}inputs(n integer primary key, kind text not null, topic text not null, producer text not null,
   seq integer not null, now_ns integer not null, arrived_ns integer not null, data blob not null, attached blob not null, chain blob not null);
-create table if not exists {s}outputs(id integer primary key, topic text not null, seq integer not null, n integer not null, data blob not null, unique(topic, seq));
+create table if not exists {s}outputs(id integer primary key autoincrement, topic text not null, seq integer not null, n integer not null, data blob not null, unique(topic, seq));
 create table if not exists {s}calls(call_id text primary key, n integer not null, data blob not null, outcome_n integer) without rowid;
 """
 _SCHEMA = (
@@ -48,7 +53,7 @@ create table if not exists heads(topic text primary key, seq integer not null) w
 create table if not exists watermarks(topic text not null, producer text not null, seq integer not null, epoch text not null, primary key(topic, producer)) without rowid;
 create table if not exists acked(topic text not null, consumer text not null, seq integer not null, primary key(topic, consumer)) without rowid;
 create table if not exists snapshots(n integer primary key, data blob not null, chain blob not null, output_id integer not null);
-create table if not exists archive(kind text not null, key text not null, data blob not null, primary key(kind, key)) without rowid;
+create table if not exists archive(id integer primary key, kind text not null, key text not null, data blob not null, unique(kind, key));
 create table if not exists quarantine(topic text not null, producer text not null, seq integer not null, reason text not null, data blob not null, released text not null default '');
 """
 )
@@ -63,16 +68,23 @@ class SqliteJournal:
     """One daemon's journal (the `Journal` port). Any failure to write is a JournalError and the process must end."""
 
     def __init__(self, path: Path, started_ns: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._lock = _take_lock(path.with_suffix(".lock"))
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.executescript("pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000;" + _SCHEMA)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(path.with_suffix(".lock"))
+        except OSError as error:
+            raise JournalError(f"{path}: {error.strerror}") from error
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.executescript(_PRAGMAS + _SCHEMA)
             self.epoch, self.incarnation = self._begin_run(started_ns)
             self._chain = self._last_chain()
         except sqlite3.Error as error:
+            self.close()
             raise JournalError(f"{path}: {error}") from error
+        except JournalError:
+            self.close()
+            raise
 
     def load(self) -> Recovered:
         """What the file holds; the rows since the last snapshot are read lazily and checked against their chain."""
@@ -111,7 +123,7 @@ class SqliteJournal:
             if batch.watermarks:
                 many("insert or replace into watermarks values(?, ?, ?, ?)", [(s.topic, s.producer, seq, epoch) for s, (seq, epoch) in batch.watermarks.items()])
             if batch.archive:
-                many("insert or replace into archive values(?, ?, ?)", batch.archive)
+                many("insert or replace into archive(kind, key, data) values(?, ?, ?)", batch.archive)
             if batch.acked:
                 many("insert or replace into acked values(?, ?, ?)", batch.acked)
             if batch.quarantine:

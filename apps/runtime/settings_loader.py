@@ -70,13 +70,22 @@ def _validated(merged: dict[str, Any], provenance: dict[str, str]) -> LoadedSett
 
 def _problem(item: Any, provenance: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in item["loc"])
-    source = next((provenance[k] for k in (key, key.rpartition(".")[0]) if k in provenance), "settings")
     message = item["msg"].removeprefix("Value error, ")
+    source = _source(key, message, provenance)
     if item["type"] == "extra_forbidden":
         return f"{source} {key}: is not a known key"
     if item["type"] == "value_error":
         return f"{source} {key}{': ' if key else ''}{message}"
     return f"{source} {key}: {item['input']!r} is not allowed: {message}"
+
+
+def _source(key: str, message: str, provenance: Mapping[str, str]) -> str:
+    """Where the value came from; for a contradiction between values of a section, where those it names came from."""
+    known = next((provenance[k] for k in (key, key.rpartition(".")[0]) if k in provenance), None)
+    if known is not None:
+        return known
+    named = (source for leaf, source in provenance.items() if leaf.startswith(f"{key}.") and leaf.rpartition(".")[2] in message)
+    return ", ".join(dict.fromkeys(named)) or "settings"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,7 +109,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _no_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
         seen.add(key)

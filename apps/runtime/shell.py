@@ -20,10 +20,12 @@ from apps.runtime.home import Home
 from apps.runtime.kill_file import KillFile
 from apps.runtime.notify import notify, watchdog_interval_s
 from apps.runtime.venue_link import VenueClient, VenueServer
+from core.codec import Codec, Envelope
+from core.contracts import Heartbeat
 from core.errors import JournalError
 from core.journal import Batch, Journal
 from core.link import Read
-from core.machine import Answer, BacklogState, Command, Input, Observed, VenueLinkState
+from core.machine import Answer, BacklogState, Command, Log, Observed, VenueLinkState
 from core.node import (
     Acknowledge,
     AcknowledgePush,
@@ -40,6 +42,7 @@ from core.node import (
 from core.outbox import ReadOutputs, Write
 from core.ports import Bus, Clock, PublishOutcome, StreamId, StreamSlice, Token
 from core.settings import Settings
+from core.topics import CONTROL_HEARTBEAT
 from core.venue import VenueEvent, VenueReply
 
 __all__ = ["Health", "Shell"]
@@ -76,7 +79,7 @@ class Shell:
         settings: Settings,
         kill_file: KillFile,
         log: structlog.typing.FilteringBoundLogger,
-        venue: VenueClient,
+        venue: VenueClient | None = None,
         server: Callable[[Shell], VenueServer] | None = None,
     ) -> None:
         self.node = node
@@ -104,6 +107,8 @@ class Shell:
         self._ready_told = False
         self._draining = False
         self._over_backlog: set[str] = set()
+        self._codec = Codec()
+        self._beats = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, background: Callable[[], Awaitable[None]] | None = None) -> int:
@@ -116,7 +121,9 @@ class Shell:
         if self._server is not None:
             await self._server.start()
         await self.bus.start(self._streams, self)
-        for job in (self._every(self.settings.runtime.tail_check_ms, self._check_tails), self._every(self.settings.runtime.kill_file_poll_ms, self._check_host), self._watchdog()):
+        runtime = self.settings.runtime
+        chores = ((runtime.tail_check_ms, self._check_tails), (runtime.kill_file_poll_ms, self._check_host), (runtime.heartbeat_ms, self._beat))
+        for job in (*(self._every(period_ms, chore) for period_ms, chore in chores), self._watchdog()):
             self._spawn(job)
         if background is not None:
             self._spawn(background())
@@ -172,10 +179,6 @@ class Shell:
         if not self._draining:
             self.pump()
 
-    def give(self, event: Input) -> None:
-        """Tell the machine anything else."""
-        self.node.on_input(event, wall_ns())
-
     def command(self, command: Command, answer: Callable[[Answer], None] | None = None) -> None:
         """Journal a command; its answer is given after the commit."""
         if answer is not None:
@@ -183,9 +186,18 @@ class Shell:
         self.node.on_command(command, wall_ns())
         self.pump()
 
+    def tell(self, log: Log) -> None:
+        """Write a log line."""
+        getattr(self._log, log.level)(log.event, **{k: v if v is None or isinstance(v, int) else str(v) for k, v in log.fields})
+
     def on_push_acknowledged(self, cursor: int) -> None:
         """Venue side: the broker has taken everything up to here."""
         self._perform(self.node.on_push_acknowledged(cursor))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the bus stands and all streams' ends are known."""
+        return self._connected
 
     @property
     def is_quiet(self) -> bool:
@@ -201,7 +213,7 @@ class Shell:
             reasons.append("catching up")
         if self._draining:
             reasons.append("draining")
-        if self._venue_started and not self._venue_connected:
+        if self._venue is not None and not self._venue_connected:
             reasons.append("venue not connected")
         stopped = tuple(f"{s.topic}: {why}" for s, why in self.node.stopped_links.items())
         reasons.extend(f"link stopped: {text}" for text in stopped)
@@ -264,6 +276,7 @@ class Shell:
             case Read(stream, from_seq, limit):
                 self._ask(self.bus.read(stream, from_seq, limit), lambda found: self._on_read(stream, found))
             case Call(call):
+                assert self._venue is not None, f"call {call.call_id}: this daemon has no venue"
                 self._venue.call(call)
             case Reply(answer):
                 self._reply(answer)
@@ -271,6 +284,7 @@ class Shell:
                 assert self._server is not None, "a push from a daemon that is no venue"
                 self._server.push(event)
             case AcknowledgePush(cursor):
+                assert self._venue is not None, "an acknowledgement from a daemon that has no venue"
                 self._venue.acknowledge(cursor)
             case Acknowledge(seqs):
                 if self._connected and seqs:
@@ -278,7 +292,7 @@ class Shell:
             case Trim(stream, below_seq):
                 self._ask(self.bus.trim(stream, below_seq), _ignore)
             case Tell(log):
-                getattr(self._log, log.level)(log.event, **{k: v if v is None or isinstance(v, int) else str(v) for k, v in log.fields})
+                self.tell(log)
             case Exit(code, reason):
                 self._log.critical("exit", code=code, reason=reason)
                 self._stop(code)
@@ -338,11 +352,12 @@ class Shell:
     def _start_venue(self) -> None:
         """Only when everything an earlier run said is published: until then an event taken from the venue could look reported and not be."""
         self._venue_started = True
-        self._venue.start(self)
+        if self._venue is not None:
+            self._venue.start(self)
 
     def _on_tails(self, marks: dict[StreamId, tuple[int, dict[str, int]]]) -> None:
         for stream in self._streams:
-            self._perform(self.node.on_tail(stream, marks[stream][0]))
+            self._perform(self.node.on_check(stream, marks[stream][0]))
         for topic, stream in self._own.items():
             self._perform(self.node.on_acknowledgements(topic, marks[stream][1]))
         self._watch_backlog()
@@ -387,6 +402,14 @@ class Shell:
             self._log.critical("disk_full", free_mb=free_mb, required=self.settings.journal.disk_free_mb_min)
             self._stop(EXIT_JOURNAL)
 
+    def _beat(self) -> None:
+        """Say that this process lives, to whoever listens now. Beats are numbered per run: nobody fills their gaps."""
+        self._beats += 1
+        node, now_ns = self.node, wall_ns()
+        beat = Heartbeat(daemon=node.spec.daemon, incarnation=node.incarnation, ready=self.health().ready, sent_ns=now_ns)
+        topic = CONTROL_HEARTBEAT.name()
+        self.bus.announce(topic, node.spec.daemon, self._codec.encode(Envelope(topic, node.spec.daemon, self._beats, node.epoch, now_ns, beat)))
+
     async def _watchdog(self) -> None:
         interval = watchdog_interval_s()
         while interval is not None:
@@ -429,7 +452,8 @@ class Shell:
     async def _close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        await self._venue.stop()
+        if self._venue is not None:
+            await self._venue.stop()
         if self._server is not None:
             await self._server.stop()
         await self.bus.stop()

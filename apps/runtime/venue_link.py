@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from core.machine import Answer, CallVenue
+from core.machine import Answer, CallVenue, Log
 from core.venue import VenueEvent, VenueReply
 
-__all__ = ["NoVenue", "VenueClient", "VenueListener", "VenueServer"]
+__all__ = ["VenueClient", "VenueListener", "VenueServer"]
 
 
 class VenueListener(Protocol):
@@ -24,6 +24,9 @@ class VenueListener(Protocol):
 
     def on_venue_event(self, event: VenueEvent) -> None:
         """The venue pushed something."""
+
+    def tell(self, log: Log) -> None:
+        """Something happened that people should be able to read later."""
 
 
 class VenueClient(Protocol):
@@ -56,22 +59,3 @@ class VenueServer(Protocol):
 
     async def stop(self) -> None:
         """Stop listening and disconnect."""
-
-
-class NoVenue:
-    """A daemon without a venue."""
-
-    def start(self, listener: VenueListener) -> None:
-        """Nothing to connect to."""
-
-    def call(self, call: CallVenue) -> None:
-        """A machine of this daemon asked a venue it does not have: our own bug."""
-        raise AssertionError(f"call {call.call_id}: this daemon has no venue")
-
-    def acknowledge(self, cursor: int) -> None:
-        """Nothing was pushed."""
-
-    async def stop(self) -> None:
-        """Nothing to disconnect."""
-
-

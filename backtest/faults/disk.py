@@ -39,7 +39,7 @@ class SimulatedJournal:
         self.incarnation += 1
         start = self.snapshot[0] if self.snapshot else 0
         suffix_outputs: dict[int, list[OutputRow]] = {}
-        for row in sorted((row for rows in self.rows.values() for row in rows), key=lambda r: (r.n, r.topic, r.seq)):
+        for row in sorted((row for rows in self.rows.values() for row in rows if row.n > start), key=lambda r: (r.n, r.topic, r.seq)):
             suffix_outputs.setdefault(row.n, []).append(row)
         last = self.inputs[-1] if self.inputs else None
         return Recovered(

@@ -153,7 +153,7 @@ class SimulatedHost:
     def _on_tails(self, found: tuple[dict[StreamId, int], dict[str, dict[str, int]]], life: int) -> None:
         node = self._living(life)
         for subscription in self.spec.subscriptions:
-            self._perform(node.on_tail(subscription.stream, found[0][subscription.stream]))
+            self._perform(node.on_check(subscription.stream, found[0][subscription.stream]))
         for topic, acks in found[1].items():
             if self._life == life and self.node is not None:
                 self._perform(node.on_acknowledgements(topic, acks))

@@ -43,8 +43,7 @@ class Source:
         last = min(self._count, first + first % 3)
         self._at = SourceState(last, now_ns + self._every_ns if last < self._count else None)
         return [
-            Publish(self._topic, CancelIntent(intent_id=str(number), strategy_id="source", target_intent_id=str(number), created_ns=now_ns))
-            for number in range(first, last + 1)
+            Publish(self._topic, CancelIntent(intent_id=str(number), strategy_id="source", target_intent_id=str(number), created_ns=now_ns)) for number in range(first, last + 1)
         ]
 
     def snapshot(self) -> SourceState:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from core.contracts.base import Contract
 from core.contracts.intent import OrderType, Side, TimeInForce
 from core.contracts.order import ExecType, OrderStatus
-from core.money import ZERO, require_finite, require_positive
+from core.money import ZERO, require_amounts, require_finite, require_not_negative, require_positive
 
 __all__ = ["ExecutionReport", "FillEvent", "VenueReport"]
 
@@ -53,8 +53,8 @@ class VenueReport(Contract, frozen=True, tag="VenueReport.1"):
         for name in ("order_qty", "cum_qty", "leaves_qty", "last_qty", "fee"):
             if (value := getattr(self, name)) is not None:
                 require_finite(name, value)
-        if self.last_qty < 0:
-            raise ValueError(f"last_qty: {self.last_qty} is not allowed, it must be at least 0")
+        require_not_negative(self, "order_qty", "cum_qty", "leaves_qty", "last_qty")
+        require_amounts(self, "limit_price", "stop_price", "last_price")
         if self.last_qty:
             if self.last_price is None:
                 raise ValueError("last_price: missing, an execution requires it")
@@ -81,6 +81,10 @@ class FillEvent(Contract, frozen=True, tag="FillEvent.1"):
     execution_id: str = ""
     slice_id: str = ""
 
+    def __post_init__(self) -> None:
+        require_not_negative(self, "last_qty")
+        require_amounts(self, "last_price", "fee")
+
 
 class ExecutionReport(Contract, frozen=True, tag="ExecutionReport.1"):
     """The state of a parent order. Topic exec.reports · Producer executor · Consumers observers."""
@@ -93,3 +97,6 @@ class ExecutionReport(Contract, frozen=True, tag="ExecutionReport.1"):
     cum_qty: Decimal
     status: str
     occurred_ns: int
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, "order_qty", "cum_qty")

@@ -9,7 +9,7 @@ from core.contracts.base import Contract
 from core.contracts.intent import OrderType, Side, TimeInForce, require_prices
 from core.contracts.position import BalanceSnapshot, PositionSnapshot
 from core.contracts.risk import Approval
-from core.money import ZERO, require_positive
+from core.money import ZERO, require_amounts, require_not_negative, require_positive
 
 __all__ = ["CancelOrder", "ExecType", "LedgerAdjusted", "OrderInstruction", "OrderStateChanged", "OrderStatus", "ReplaceOrder", "SubmitOrder"]
 
@@ -173,6 +173,10 @@ class OrderStateChanged(Contract, frozen=True, tag="OrderStateChanged.1"):
     facets: tuple[str, ...] = ()
     execution_id: str = ""
     slice_id: str = ""
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, "order_qty", "cum_qty", "leaves_qty", "last_qty")
+        require_amounts(self, "avg_price", "last_price", "limit_price", "stop_price")
 
 
 class LedgerAdjusted(Contract, frozen=True, tag="LedgerAdjusted.1"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from core.contracts.base import Contract
+from core.money import require_amounts
 
 __all__ = ["AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
 
@@ -24,6 +25,9 @@ class PositionSnapshot(Contract, frozen=True, tag="PositionSnapshot.1"):
     realized_pnl: Decimal
     as_of_ns: int
 
+    def __post_init__(self) -> None:
+        require_amounts(self, "position_qty", "avg_price", "realized_pnl")
+
 
 class BalanceSnapshot(Contract, frozen=True, tag="BalanceSnapshot.1"):
     """The ledger's balance of one asset in one account. Part of OrderStateChanged and AccountSnapshot."""
@@ -32,6 +36,9 @@ class BalanceSnapshot(Contract, frozen=True, tag="BalanceSnapshot.1"):
     asset: str
     total: Decimal
     as_of_ns: int
+
+    def __post_init__(self) -> None:
+        require_amounts(self, "total")
 
 
 class AccountSnapshot(Contract, frozen=True, tag="AccountSnapshot.1"):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from core.contracts.base import Contract
 from core.contracts.intent import Intent, Side
+from core.money import require_amounts, require_not_negative
 
 __all__ = ["Approval", "Denial", "Evidence", "RiskDecision", "RiskEvent", "TradingState", "Verdict"]
 
@@ -58,6 +59,10 @@ class Evidence(Contract, frozen=True):
     worst_notional: Decimal | None = None
     intent_age_ms: int | None = None
 
+    def __post_init__(self) -> None:
+        require_amounts(self, "reference_price", "position_qty", "order_notional", "worst_qty", "worst_notional")
+        require_not_negative(self, "working_buy_qty", "working_sell_qty")
+
 
 class Approval(Contract, frozen=True):
     """Permission to send exactly one order: bound to its content, its limits version and a deadline.
@@ -74,6 +79,9 @@ class Approval(Contract, frozen=True):
     reference_price: Decimal | None = None
     reference_age_ms: int | None = None
     mac: str = ""
+
+    def __post_init__(self) -> None:
+        require_amounts(self, "reference_price")
 
 
 class RiskDecision(Contract, frozen=True, tag="RiskDecision.1"):

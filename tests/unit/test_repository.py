@@ -246,7 +246,7 @@ class TestContinuousIntegration:
         """The stages are make's, in order; bash stops at the first failure."""
         script = _read(".ci/run")
         assert "set -euo pipefail" in script
-        assert "for name in install check test sim; do" in script
+        assert "for name in install check check-units test sim; do" in script
 
     def test_hooks_are_make_targets_when_git_commits(self) -> None:
         """A commit is held against the very commands people run."""

@@ -11,7 +11,7 @@ import msgspec
 from apps.cli.verify.evidence import Evidence
 from apps.cli.verify.ledgers import Ledgers
 from core.contracts import ExecType, OrderIntent, OrderStateChanged, OrderStatus, Verdict
-from core.journal import InputRow
+from core.journal import MESSAGE_KIND, InputRow
 from core.money import ZERO
 from core.ports import StreamId
 from core.topics import Daemon, View
@@ -59,7 +59,7 @@ def fills_are_conserved(evidence: Evidence, ledgers: Ledgers) -> Finding:
     for exec_id, fill in venue.items():
         event_or_none = booked.get(exec_id)
         if event_or_none is None and exec_id not in suspense:
-            if evidence.in_flight or fill.cursor > ledgers.broker_cursor:
+            if exec_id in evidence.unheard_executions or fill.cursor > ledgers.broker_cursor:
                 under_way += 1
             else:
                 problems.append(f"execution {exec_id} of {fill.client_order_id} ({fill.last_qty} {fill.symbol} at {fill.last_price}) is at the venue and not booked")
@@ -84,17 +84,23 @@ def balances_follow_from_entries(evidence: Evidence, ledgers: Ledgers) -> Findin
             problems.append(f"{asset}: opening and entries give {expected}, the ledger says {ledgers.balances.get(asset, ZERO)}")
     replayed: defaultdict[str, Decimal] = defaultdict(Decimal, ledgers.opening)
     held: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for fill in ledgers.booked_fills.values():
-        replayed[fill.currency] -= fill.side.sign * fill.notional
-        replayed[fill.fee_asset or fill.currency] -= fill.fee
-        held[fill.symbol] += fill.side.sign * fill.last_qty
-    problems += [f"{asset}: the executions give {total}, the ledger says {ledgers.balances[asset]}" for asset, total in sorted(replayed.items()) if asset in ledgers.balances and ledgers.balances[asset] != total]
+    for booked in ledgers.booked_executions:
+        assert booked.side is not None
+        replayed[booked.currency] -= booked.side.sign * booked.notional
+        replayed[booked.fee_asset] -= booked.fee
+        held[booked.symbol] += booked.side.sign * booked.last_qty
+    problems += [
+        f"{asset}: the executions give {total}, the ledger says {ledgers.balances[asset]}"
+        for asset, total in sorted(replayed.items())
+        if asset in ledgers.balances and ledgers.balances[asset] != total
+    ]
     problems += [
         f"{symbol}: the executions give {held[symbol]}, the ledger says {ledgers.positions.get(symbol, ZERO)}"
         for symbol in sorted({*held, *ledgers.positions})
         if held[symbol] != ledgers.positions.get(symbol, ZERO)
     ]
-    is_settled = not evidence.in_flight
+    # A fill at the venue is booked when its event and then its report have come through.
+    is_settled = not ledgers.venue_events_behind and not evidence.unheard_executions
     apart = []
     for asset, total in sorted(ledgers.venue_balances.items()):
         if asset in ledgers.balances and ledgers.balances[asset] != total:
@@ -104,7 +110,13 @@ def balances_follow_from_entries(evidence: Evidence, ledgers: Ledgers) -> Findin
         if ours != theirs:
             apart.append(f"{symbol}: the venue holds {theirs}, the ledger {ours}")
     problems += apart if is_settled else []
-    return _finding("I2", "balances and positions are their opening plus every entry, as the venue has them", len(ledgers.balances) + len(ledgers.positions), problems, 0 if is_settled else len(apart))
+    return _finding(
+        "I2",
+        "balances and positions are their opening plus every entry, as the venue has them",
+        len(ledgers.balances) + len(ledgers.positions),
+        problems,
+        0 if is_settled else len(apart),
+    )
 
 
 def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
@@ -119,7 +131,7 @@ def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
     placed = Counter(sent.order.client_order_id for sent in evidence.sent)
     known = {order.client_order_id for order in evidence.submitted} | {event.client_order_id for event in evidence.events}
     problems += [f"order {client_id} reached the venue {count} times" for client_id, count in placed.items() if count > 1]
-    problems += [f"order {client_id} is at the venue and the OMS never submitted it" for client_id in placed if client_id not in known and not evidence.in_flight]
+    problems += [f"order {client_id} is at the venue and the OMS never submitted it" for client_id in placed if client_id not in known]
     executed: defaultdict[str, Decimal] = defaultdict(Decimal)
     for event in evidence.events:
         executed[event.intent_id] += event.last_qty if event.exec_type is ExecType.TRADE else ZERO
@@ -141,19 +153,19 @@ def intent_ends_once(evidence: Evidence, ledgers: Ledgers) -> Finding:
         count = answers[intent_id]
         if count > 1:
             problems.append(f"intent {intent_id} was answered {count} times")
-        elif count == 0:
+        elif count == 0 and intent_id in evidence.unheard_intents:
             pending += 1
-            if not evidence.in_flight:
-                problems.append(f"intent {intent_id} was never answered")
+        elif count == 0:
+            problems.append(f"intent {intent_id} was never answered")
         elif isinstance(intent, OrderIntent) and intent_id in allowed:
-            events = by_intent.get(intent_id, [])
-            if not events:
+            events = by_intent[intent_id]
+            if not events and intent_id in evidence.unheard_decisions:
                 pending += 1
-                if not evidence.in_flight:
-                    problems.append(f"intent {intent_id} was allowed and has no order")
+            elif not events:
+                problems.append(f"intent {intent_id} was allowed and has no order")
             elif any(event.new_status in (OrderStatus.PENDING, OrderStatus.SUBMITTED) for event in events):
                 pending += 1
-    problems += [f"decision for {intent_id}, which no strategy wished" for intent_id in answers if intent_id not in evidence.intents and not evidence.in_flight]
+    problems += [f"decision for {intent_id}, which no strategy wished" for intent_id in answers if intent_id not in evidence.intents]
     return _finding("I5", "every intent has exactly one answer and, when allowed, one order with a known state", len(evidence.intents), problems, pending)
 
 
@@ -170,7 +182,7 @@ def quantities_add_up(evidence: Evidence, ledgers: Ledgers) -> Finding:
             executed[event.client_order_id] = event.cum_qty
         if event.cum_qty != executed[event.client_order_id]:
             problems.append(f"{name}: cum_qty={event.cum_qty}, its executions sum to {executed[event.client_order_id]} (before {before})")
-        if "OVERFILLED" in event.facets:
+        if "overfilled" in event.facets:
             continue
         remaining = ZERO if event.new_status.is_terminal else event.order_qty - event.cum_qty
         if event.leaves_qty != remaining:
@@ -203,27 +215,27 @@ def streams_are_contiguous(evidence: Evidence, ledgers: Ledgers) -> Finding:
         problems += [f"{stream.topic} of {stream.producer}: message {missing} is missing where it was said" for missing in _missing(rows, evidence.heads.get(stream, 0))]
     for daemon, reader in evidence.journals.items():
         seen: dict[StreamId, list[InputRow]] = defaultdict(list)
-        for row_in in reader.inputs():
-            if row_in.kind == "Message":
-                seen[StreamId(row_in.topic, row_in.producer)].append(row_in)
+        for row_in in reader.inputs(MESSAGE_KIND):
+            seen[StreamId(row_in.topic, row_in.producer)].append(row_in)
         for subscription in evidence.specs[daemon].subscriptions:
             if subscription.view is View.JOURNALED:
                 checked += len(seen[subscription.stream])
                 problems += _stream_problems(daemon, subscription.stream, seen[subscription.stream], said[subscription.stream], evidence)
-    return _finding("I11", "every message was handled exactly once, in order, as it was said", checked, problems, sum(evidence.in_flight.values()))
+    pending = sum(evidence.in_flight.values()) + ledgers.venue_events_behind
+    return _finding("I11", "every message was handled exactly once, in order, as it was said", checked, problems, pending)
 
 
 def _stream_problems(daemon: str, stream: StreamId, seen: list[InputRow], said: dict[int, bytes], evidence: Evidence) -> list[str]:
     name = f"{daemon}: {stream.topic} of {stream.producer}"
-    problems = []
+    head, handled = evidence.heads.get(stream, 0), evidence.handled.get((daemon, stream), 0)
+    problems = [f"{name}: message {handled} was handled, only {head} were said"] if handled > head else []
     for expected, row in enumerate(seen, 1):
         if row.seq != expected:
             return [f"{name}: message {row.seq} was handled where {expected} was next"]
-        # A message beyond what the producer's journal held when it was read is simply newer than that reading.
-        if row.seq <= evidence.heads.get(stream, 0) and said.get(row.seq, row.data) != row.data:
+        if said.get(row.seq, row.data) != row.data:
             problems.append(f"{name}: message {row.seq} differs from what was said")
-    if len(seen) != evidence.handled.get((daemon, stream), 0):
-        problems.append(f"{name}: {len(seen)} messages were handled, the watermark says {evidence.handled.get((daemon, stream), 0)}")
+    if len(seen) != handled:
+        problems.append(f"{name}: {len(seen)} messages were handled, the watermark says {handled}")
     return problems
 
 
@@ -235,9 +247,9 @@ def effects_follow_commits(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I12: what left was written first: every request the venue received is a committed attempt, and no journal was altered."""
     problems = [f"{daemon}: {problem}" for daemon, reader in evidence.journals.items() for problem in reader.damage()]
     if Daemon.BROKER.value in evidence.journals:
-        attempted = set(evidence.calls)
-        problems += [f"the venue received request {sent.request_id}, the broker has no such attempt" for sent in evidence.sent if sent.request_id not in attempted]
-    return _finding("I12", "nothing left before it was written, and nothing written was altered", len(evidence.sent) + sum(1 for _ in evidence.journals), problems, len(evidence.open_calls))
+        problems += [f"the venue received request {sent.request_id}, the broker has no such attempt" for sent in evidence.sent if sent.request_id not in evidence.calls]
+    checked = len(evidence.sent) + len(evidence.journals)
+    return _finding("I12", "nothing left before it was written, and nothing written was altered", checked, problems, len(evidence.open_calls))
 
 
 def journals_replay(evidence: Evidence, ledgers: Ledgers) -> Finding:
@@ -249,18 +261,18 @@ def entries_are_double(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I15: every transaction, and so the whole ledger, sums to zero per asset."""
     problems = []
     totals: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for key, postings in ledgers.transactions.items():
+    for key, transaction in ledgers.transactions.items():
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-        for asset, amount in postings:
-            sums[asset] += amount
-            totals[asset] += amount
+        for posting in transaction.postings:
+            sums[posting.asset] += posting.amount
+            totals[posting.asset] += posting.amount
         problems += [f"transaction {key}: {asset} sums to {total}" for asset, total in sums.items() if total]
     problems += [f"{asset}: the ledger sums to {total}" for asset, total in sorted(totals.items()) if total]
     return _finding("I15", "every entry is double: all ledgers sum to zero per asset", len(ledgers.transactions), problems)
 
 
 def _is_flagged(evidence: Evidence, intent: OrderIntent) -> bool:
-    return any(event.intent_id == intent.intent_id and "OVERFILLED" in event.facets for event in evidence.last_events.values())
+    return any(event.intent_id == intent.intent_id and "overfilled" in event.facets for event in evidence.last_events.values())
 
 
 CHECKS: tuple[Check, ...] = (

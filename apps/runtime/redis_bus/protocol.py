@@ -72,6 +72,8 @@ class Connection(asyncio.Protocol):
 
         Calls are counted, not seconds: a process that was itself stopped for a while must not blame its peer.
         """
+        if self._ended:
+            return
         if self._was_heard:
             self._was_heard, self._silent_checks = False, 0
             return

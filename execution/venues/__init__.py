@@ -1,0 +1,1 @@
+"""Venues: the simulated one, and one pure translation per real one."""

@@ -133,6 +133,9 @@ class _Driver:
     def on_bus_lost(self, reason: str) -> None:
         raise RuntimeError(f"the benchmark lost its server: {reason}")
 
+    def on_bus_broken(self, error: BaseException) -> None:
+        raise error
+
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:
         if stream == self._fills:
             self.heard["fill"] += 1

@@ -141,8 +141,11 @@ class Batch(msgspec.Struct):
 
     def cut(self, mark: BatchMark) -> None:
         """Forget what one input added since the mark, before it was handled to its end."""
-        for rows, count in zip((self.inputs, self.outputs, self.calls, self.outcomes, self.archive), mark, strict=True):
-            del rows[count:]
+        del self.inputs[mark.inputs :]
+        del self.outputs[mark.outputs :]
+        del self.calls[mark.calls :]
+        del self.outcomes[mark.outcomes :]
+        del self.archive[mark.archive :]
 
 
 class Recovered(msgspec.Struct, frozen=True):

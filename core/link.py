@@ -91,11 +91,12 @@ class Link(Generic[T]):
     def on_check(self, last_seq: int) -> Read | None:
         """The periodic look at the stream's end, which finds a hole that nothing came after.
 
-        Under load there is always something on its way, and reading it would only fetch it twice: what counts as missing is
-        what was there at the look before and has still not arrived.
+        While deliveries flow in sequence nothing is missing: it is on its way, and reading it would only fetch it twice. A
+        hole that something comes after shows itself. So what calls for a read is a link that is behind and has stood still
+        since the look before.
         """
-        before, self._checked = self._checked, last_seq
-        if before < self.next_seq <= last_seq:
+        stood_still, self._checked = self._checked == self.next_seq, self.next_seq
+        if last_seq >= self.next_seq and not stood_still:
             return None
         return self.on_tail(last_seq)
 

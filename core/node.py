@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, assert_never, get_args
 
 import msgspec
 
@@ -198,6 +198,10 @@ Action = Commit | Write | ReadOutputs | Read | Call | Reply | SendPush | Acknowl
 
 _Item = tuple[Envelope, bytes, int]
 
+# Tuples of classes: asking a union takes several times as long, and these are asked of every input.
+_MARKET_DATA = get_args(MarketData)
+_OUTCOMES = (CallReplied, CallInterrupted)
+
 
 class _Waiting(NamedTuple):
     call: CallVenue
@@ -284,12 +288,15 @@ class Node:
 
     # What happened, as the shell tells it.
 
-    def on_connected(self, tails: dict[StreamId, int], acks: dict[str, dict[str, int]]) -> list[Action]:
-        """(Re)connected: where our own streams and those we read end, and what our consumers acknowledged.
+    def on_connected(self, tails: dict[StreamId, int], acks: dict[str, dict[str, int]], handled: Mapping[StreamId, int]) -> list[Action]:
+        """(Re)connected: where our own streams and those we read end, what our consumers acknowledged, and what we had.
 
         A stream or an acknowledgement beyond our journal's own last number proves that the journal rolled back: exit.
         """
         actions: list[Action] = []
+        for stream, seq in handled.items():
+            if self._subscriptions[stream].view is View.JOURNALED and seq > self._taken[stream]:
+                return self._exit(EXIT_HALT, f"the journal lost history: {stream.topic} was handled up to {seq}, the journal ends at {self._taken[stream]}")
         for topic, outbox in self.outboxes.items():
             last = tails.get(outbox.stream, 0)
             beyond = max([last, *acks.get(topic, {}).values()])
@@ -570,7 +577,7 @@ class Node:
         self._taken[stream] = seq
 
     def _close(self, batch: Batch, event: Input) -> None:
-        if isinstance(event, CallReplied | CallInterrupted):
+        if isinstance(event, _OUTCOMES):
             self._open_calls.pop(event.call_id, None)
             batch.outcomes.append((event.call_id, self.n))
         elif isinstance(event, Observed) and isinstance(event.fact, VenueLinkState):
@@ -748,7 +755,7 @@ class Node:
         """
         if subscription.sees_future:
             return None
-        if isinstance(envelope.body, MarketData):
+        if isinstance(envelope.body, _MARKET_DATA):
             return visible_ns(envelope.body)
         if self.spec.waits_for_clock and not isinstance(envelope.body, SessionClock) and envelope.ts_ns > self._time():
             return envelope.ts_ns

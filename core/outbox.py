@@ -8,6 +8,7 @@ grow by themselves, and an idle stream pays no delay.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from core.ports import Entry, PublishOutcome, PublishStatus, StreamId
@@ -116,7 +117,7 @@ class Outbox:
         first = self.confirmed + 1
         if self._memory and self._memory[0].seq <= first:
             offset = first - self._memory[0].seq
-            return self._write([self._memory[i] for i in range(offset, min(offset + WRITE_MAX, len(self._memory)))])
+            return self._write(list(islice(self._memory, offset, offset + WRITE_MAX)))
         self._busy = True
         return ReadOutputs(self.stream, first, WRITE_MAX)
 

@@ -77,6 +77,9 @@ class BusListener(Protocol):
     def on_bus_lost(self, reason: str) -> None:
         """The connection is gone; every publish, read and acknowledgement without an answer is unknown."""
 
+    def on_bus_broken(self, error: BaseException) -> None:
+        """The bus itself failed and will not come back: our own bug, the process must end."""
+
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:
         """A live delivery: at most once, possibly repeated, possibly with holes."""
 

@@ -229,7 +229,7 @@ class Oms:
             self._close(order, cause)
             return
         self._hot.put(order)
-        self._tell.ours(order, order, "SUBMIT", LogEvent.SUBMIT, intent.reason)
+        self._tell.created(order, intent.reason)
         self._tell.publish(self._accepted, submission(order, approval, self._now_ns), origin.correlation_id)
 
     def _order_of(self, origin: Origin, archived: Mapping[str, bytes]) -> str | None:

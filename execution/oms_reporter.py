@@ -93,6 +93,10 @@ class Reporter:
         """Risk refused a wish: a row in the log, risk itself has said it to everyone."""
         self._effects.append(self.log.of_denial(intent, reason, self._now_ns))
 
+    def created(self, order: Order, reason: str) -> None:
+        """An order came to be: a row in the log. The instruction itself tells everyone else; no status has changed yet."""
+        self._effects.append(self.log.of_order(LogEvent.SUBMIT, order, self._now_ns, reason))
+
     def ours(self, old: Order, new: Order, cause: str, event: LogEvent, reason: str, exec_type: ExecType | None = None) -> None:
         """A change, or a refusal, of our own making."""
         self.publish(_EVENTS, self._event(old, new, new.facets, cause, exec_type, "OURS", self._now_ns), new.origin.correlation_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -55,8 +56,10 @@ class DemoResult(msgspec.Struct, frozen=True):
 
 def run_demo(data: Path | None, strategy: str, console: Console, as_json: bool) -> int:
     """Run it in NJORD_HOME; 0 when the replay ended and every invariant holds, 1 when not, 2 when the input cannot be used, 130 when interrupted."""
+    # A demo is a demo whatever NJORD_ENV says, and so are the processes it starts.
+    os.environ["NJORD_ENV"] = _ENVIRONMENT
     overlay = _overlay(data, strategy)
-    loaded = _checked(overlay, data)
+    loaded = _checked(overlay)
     feed = open_feed(loaded.settings)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -101,15 +104,12 @@ def _overlay(data: Path | None, strategy: str) -> dict[str, Any]:
     return overlay
 
 
-def _checked(overlay: dict[str, Any], data: Path | None) -> LoadedSettings:
+def _checked(overlay: dict[str, Any]) -> LoadedSettings:
     """The settings this overlay leads to. Read before anything in the home is touched, so bad input costs nobody an earlier run."""
     with tempfile.TemporaryDirectory(prefix="njord-") as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(overlay))
-        try:
-            loaded = load_settings(path, environment=_ENVIRONMENT)
-        except ConfigError as error:
-            raise ConfigError(*(problem.replace(str(path), str(data or "demo")) for problem in error.problems)) from None
+        loaded = load_settings(path)
     if url := loaded.settings.runtime.redis_url:
         try:
             wait_ready(url, 2.0)
@@ -158,7 +158,7 @@ def _replay(home: Home, loaded: LoadedSettings, feed: Feed, console: Console) ->
     """
     runtime = loaded.settings.runtime
     server = None if runtime.redis_url else server_command(home)
-    supervisor = Supervisor(home, runtime.daemons, server, {"NJORD_ENV": _ENVIRONMENT}, STOPPED_FOR_GOOD - {0})
+    supervisor = Supervisor(home, runtime.daemons, server, stays_down=STOPPED_FOR_GOOD - {0})
     try:
         supervisor.start()
         with shown_progress(console, len(feed)) as show:

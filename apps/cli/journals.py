@@ -213,8 +213,10 @@ class JournalReader:
             raise JournalError(f"{self.path}: {error}") from error
 
     def _checked(self, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+        # No `yield from`: it would close the cursor of a reader that is closed already when somebody stops half-way.
         try:
-            yield from cursor
+            for row in cursor:  # noqa: UP028
+                yield row
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: {error}") from error
 

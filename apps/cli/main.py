@@ -197,7 +197,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     """Run one command; its exit code. Errors that a person must mend are printed, one per line."""
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
         return _unusable(" ".join(str(error).split()), "`njord --help` lists the commands, `njord COMMAND --help` the options of one")

@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from apps.cli.journals import JournalReader
-from core.contracts import AccountSnapshot, FillEvent, OrderStateChanged, PositionSnapshot, RiskDecision, Verdict
+from core.contracts import AccountSnapshot, FillEvent, OrderStateChanged, OrderStatus, PositionSnapshot, RiskDecision, SubmitOrder, Verdict
 from core.machine import CallReplied
 from core.money import ZERO
 from core.topics import ACCOUNT_SNAPSHOT, BROKER_REPORTS, FILLS_NEW, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
@@ -69,27 +69,50 @@ def order_events(oms: JournalReader) -> Iterable[OrderStateChanged]:
 
 
 def orders(oms: JournalReader) -> list[OrderRow]:
-    """The orders in the order they came, each in its present state."""
-    last = {event.client_order_id: event for event in order_events(oms)}
-    return [
-        OrderRow(
-            e.client_order_id,
-            e.intent_id,
-            e.strategy_id,
-            e.symbol,
-            e.side.value,
-            e.new_status.value,
-            e.order_qty,
-            e.cum_qty,
-            e.avg_price,
-            e.limit_price,
-            e.stop_price,
-            e.facets,
-            e.cause,
-            e.occurred_ns,
-        )
-        for e in last.values()
-    ]
+    """The orders in the order they came, each in its present state; one without an event has been sent to the broker and no more."""
+    instructions = (envelope.body for _, envelope in oms.said(ORDERS_ACCEPTED.pattern.partition("{")[0]))
+    rows = {order.client_order_id: _sent(order) for order in instructions if isinstance(order, SubmitOrder)}
+    for event in order_events(oms):
+        rows[event.client_order_id] = _present(event)
+    return list(rows.values())
+
+
+def _sent(order: SubmitOrder) -> OrderRow:
+    return OrderRow(
+        order.client_order_id,
+        order.intent_id,
+        order.strategy_id,
+        order.symbol,
+        order.side.value,
+        OrderStatus.PENDING.value,
+        order.order_qty,
+        ZERO,
+        ZERO,
+        order.limit_price,
+        order.stop_price,
+        (),
+        "",
+        order.created_ns,
+    )
+
+
+def _present(event: OrderStateChanged) -> OrderRow:
+    return OrderRow(
+        event.client_order_id,
+        event.intent_id,
+        event.strategy_id,
+        event.symbol,
+        event.side.value,
+        event.new_status.value,
+        event.order_qty,
+        event.cum_qty,
+        event.avg_price,
+        event.limit_price,
+        event.stop_price,
+        event.facets,
+        event.cause,
+        event.occurred_ns,
+    )
 
 
 def fills(oms: JournalReader) -> list[FillEvent]:

@@ -160,11 +160,11 @@ class SqliteJournal:
     def rotate(self, inputs_max: int) -> Path | None:
         """At a clean stop: move inputs and outputs that the last snapshot has overtaken to a segment, when there are more than `inputs_max`.
 
-        The segment is durable before anything is deleted, and copying again changes nothing, so a crash in between only
+        The input the snapshot follows stays, because it says when that was: time must not go back at the next start. The segment is durable before anything is deleted, and copying again changes nothing, so a crash in between only
         leaves both copies.
         """
         n, output_id = self._db.execute("select n, output_id from snapshots order by n desc limit 1").fetchone() or (0, 0)
-        first, count = self._db.execute("select min(n), count(*) from inputs where n <= ?", (n,)).fetchone()
+        first, count = self._db.execute("select min(n), count(*) from inputs where n < ?", (n,)).fetchone()
         if count <= inputs_max:
             return None
         segment = self.path.with_name(f"{self.path.stem}.segment-{first:012d}.sqlite")
@@ -172,13 +172,13 @@ class SqliteJournal:
             self._db.execute("attach ? as segment", (str(segment),))
             self._db.executescript("pragma segment.journal_mode=delete; pragma segment.synchronous=full;" + _ROWS.format(s="segment."))
             self._db.executescript(
-                f"begin; insert or ignore into segment.inputs select * from inputs where n <= {n};"
+                f"begin; insert or ignore into segment.inputs select * from inputs where n < {n};"
                 f"insert or ignore into segment.outputs select * from outputs where id <= {output_id};"
                 f"insert or ignore into segment.calls select * from calls where n <= {n} and outcome_n is not null; commit;"
             )
             self._db.execute("detach segment")
             self._db.executescript(
-                f"begin; delete from inputs where n <= {n}; delete from outputs where id <= {output_id};delete from calls where n <= {n} and outcome_n <= {n}; commit;"
+                f"begin; delete from inputs where n < {n}; delete from outputs where id <= {output_id};delete from calls where n <= {n} and outcome_n <= {n}; commit;"
             )
         except sqlite3.Error as error:
             raise JournalError(f"{segment}: rotation failed: {error}") from error

@@ -145,6 +145,10 @@ class Shell:
         self._connected = False
         self.node.on_lost()
 
+    def on_bus_broken(self, error: BaseException) -> None:
+        """Without its bus a daemon must not look alive: end, and be started again."""
+        self._fail(error)
+
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:
         """A live delivery; one that comes while draining is read again from the stream at the next start."""
         if self._draining:
@@ -344,7 +348,8 @@ class Shell:
     def _on_watermarks(self, marks: dict[StreamId, tuple[int, dict[str, int]]]) -> None:
         self._connected = True
         acks = {topic: marks[stream][1] for topic, stream in self._own.items()}
-        self._perform(self.node.on_connected({stream: last for stream, (last, _) in marks.items()}, acks))
+        handled = {stream: marks[stream][1].get(self.node.spec.daemon, 0) for stream in self._streams}
+        self._perform(self.node.on_connected({stream: last for stream, (last, _) in marks.items()}, acks, handled))
         self.pump()
         if not self._venue_started and self.node.is_published:
             self._start_venue()

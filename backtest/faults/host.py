@@ -139,10 +139,11 @@ class SimulatedHost:
     def _on_read(self, stream: StreamId, found: StreamSlice, life: int) -> None:
         self._perform(self._living(life).on_read(stream, found.entries, found.last_seq, self._schedule.now_ns()))
 
-    def _tails(self, store: StreamStore) -> tuple[dict[StreamId, int], dict[str, dict[str, int]]]:
+    def _tails(self, store: StreamStore) -> tuple[dict[StreamId, int], dict[str, dict[str, int]], dict[StreamId, int]]:
         own = {topic: StreamId(topic, self.spec.daemon) for topic in self.spec.produces}
         streams = [*(s.stream for s in self.spec.subscriptions), *own.values()]
-        return {stream: store.tail(stream) for stream in streams}, {topic: store.acknowledgements(stream) for topic, stream in own.items()}
+        handled = {s.stream: store.acknowledgements(s.stream).get(self.spec.daemon, 0) for s in self.spec.subscriptions}
+        return {stream: store.tail(stream) for stream in streams}, {topic: store.acknowledgements(stream) for topic, stream in own.items()}, handled
 
     def _check_tails(self, life: int) -> None:
         if self._life != life or self.node is None:
@@ -150,7 +151,7 @@ class SimulatedHost:
         self._ask(self._tails, lambda found: self._on_tails(found, life), life)
         self._schedule.after(_TAIL_CHECK, lambda: self._check_tails(life))
 
-    def _on_tails(self, found: tuple[dict[StreamId, int], dict[str, dict[str, int]]], life: int) -> None:
+    def _on_tails(self, found: tuple[dict[StreamId, int], dict[str, dict[str, int]], dict[StreamId, int]], life: int) -> None:
         node = self._living(life)
         for subscription in self.spec.subscriptions:
             self._perform(node.on_check(subscription.stream, found[0][subscription.stream]))

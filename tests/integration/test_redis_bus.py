@@ -196,3 +196,18 @@ class TestWhatIsStored:
             assert client.xrange(key) == [(b"1-0", {b"d": b"a"}), (b"2-0", {b"d": b"b"})]
             assert client.hgetall(f"{key}|meta") == {b"epoch": b"e1", b"incarnation": b"4"}
             assert client.hgetall(f"{key}|acks") == {b"risk_engine": b"2"}
+
+
+async def test_process_is_told_when_the_bus_itself_fails(server: RedisServer) -> None:
+    """A bug while connecting, here the listener's, must not leave a process that looks alive and hears nothing."""
+
+    class Faulty(RecordingListener):
+        def on_bus_connected(self, run_id: str) -> None:
+            raise RuntimeError("bug")
+
+    heard = Faulty()
+    bus = RedisBus(lambda: server.url, server.home.namespace, "faulty", QUICK)
+    await bus.start([INTENTS], heard)
+    await heard.until(lambda h: bool(h.broken))
+    assert str(heard.broken[0]) == "bug"
+    await bus.stop()

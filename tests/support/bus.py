@@ -37,6 +37,7 @@ class RecordingListener:
     def __init__(self) -> None:
         self.run_ids: list[str] = []
         self.lost: list[str] = []
+        self.broken: list[BaseException] = []
         self.messages: list[tuple[StreamId, bytes]] = []
         self._changed = asyncio.Event()
 
@@ -46,6 +47,10 @@ class RecordingListener:
 
     def on_bus_lost(self, reason: str) -> None:
         self.lost.append(reason)
+        self._changed.set()
+
+    def on_bus_broken(self, error: BaseException) -> None:
+        self.broken.append(error)
         self._changed.set()
 
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:

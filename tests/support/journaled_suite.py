@@ -167,6 +167,8 @@ class JournaledSuite:
 
     def _process(self, daemon: Daemon) -> _Process:
         journal = SqliteJournal(self.home.journal(daemon.value), 1)
+        # Nobody pulls the plug here, and a suite in one thread must not wait for the disk at every input.
+        journal._db.execute("pragma synchronous = off")
         self._open.append(journal)
         prefix = account_prefix(self.settings.environment, self.settings.account.name, self.home.account_epoch)
         machines: dict[Daemon, Machine[Any]] = {

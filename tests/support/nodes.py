@@ -169,9 +169,9 @@ class Bench:
 
     # What happens to it.
 
-    def connect(self, tails: dict[StreamId, int] | None = None, acks: dict[str, dict[str, int]] | None = None) -> list[Action]:
+    def connect(self, tails: dict[StreamId, int] | None = None, acks: dict[str, dict[str, int]] | None = None, handled: dict[StreamId, int] | None = None) -> list[Action]:
         """The bus stands."""
-        return self.perform(self.node.on_connected(tails or {}, acks or {}))
+        return self.perform(self.node.on_connected(tails or {}, acks or {}, handled or {}))
 
     def hear(self, seq: int, body: Contract | None = None, *, stream: StreamId = IN, **terms: Any) -> list[Action]:
         """A live delivery."""

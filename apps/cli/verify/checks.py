@@ -144,6 +144,7 @@ def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
 def intent_ends_once(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I5: every intent was answered once, and an allowed one has an order whose end, or present state, is known."""
     problems, pending = [], 0
+    submitted = {order.intent_id for order in evidence.submitted}
     answers = Counter(decision.intent.intent_id for decision in evidence.decisions)
     allowed = {d.intent.intent_id for d in evidence.decisions if d.verdict is Verdict.ALLOWED and isinstance(d.intent, OrderIntent)}
     by_intent: defaultdict[str, list[OrderStateChanged]] = defaultdict(list)
@@ -159,11 +160,9 @@ def intent_ends_once(evidence: Evidence, ledgers: Ledgers) -> Finding:
             problems.append(f"intent {intent_id} was never answered")
         elif isinstance(intent, OrderIntent) and intent_id in allowed:
             events = by_intent[intent_id]
-            if not events and intent_id in evidence.unheard_decisions:
-                pending += 1
-            elif not events:
+            if not events and intent_id not in submitted and intent_id not in evidence.unheard_decisions:
                 problems.append(f"intent {intent_id} was allowed and has no order")
-            elif any(event.new_status in (OrderStatus.PENDING, OrderStatus.SUBMITTED) for event in events):
+            elif not events or any(event.new_status in (OrderStatus.PENDING, OrderStatus.SUBMITTED) for event in events):
                 pending += 1
     problems += [f"decision for {intent_id}, which no strategy wished" for intent_id in answers if intent_id not in evidence.intents]
     return _finding("I5", "every intent has exactly one answer and, when allowed, one order with a known state", len(evidence.intents), problems, pending)

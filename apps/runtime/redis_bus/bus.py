@@ -65,7 +65,7 @@ class RedisBus:
         """Connect in the background, and keep reconnecting until `stop`."""
         self._streams, self._listener = tuple(streams), listener
         self._task = asyncio.get_running_loop().create_task(self._serve())
-        self._task.add_done_callback(_raise_if_failed)
+        self._task.add_done_callback(self._on_task_end)
 
     async def stop(self) -> None:
         """Close both connections; nothing is told any more."""
@@ -213,17 +213,16 @@ class RedisBus:
         if self._commands is not None:
             self._listener.on_bus_message(stream, data)
 
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        """The task ends by `stop` alone; anything else is our own bug, and a process without a bus must not look alive."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._listener.on_bus_broken(error)
+
     def _tell_lost(self, reason: str) -> None:
         self._commands = None
         if reason != self._told:
             self._told = reason
             self._listener.on_bus_lost(reason)
-
-
-def _raise_if_failed(task: asyncio.Task[None]) -> None:
-    """A listener that raises is a bug: hand it to the loop's exception handler instead of forgetting it with the task."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
 
 
 def _run_id(reply: bytes) -> str:

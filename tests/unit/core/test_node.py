@@ -373,7 +373,7 @@ class TestRestart:
         again = bench.restarted(Puppet())
         again.node.on_config(ConfigLoaded("h", "{}"))
         again.step()
-        assert again.machine.seen == [ConfigLoaded("h", "{}"), CallInterrupted("a.cancel1")]
+        assert again.machine.seen[1:] == [ConfigLoaded("h", "{}"), CallInterrupted("a.cancel1")]
 
     def test_interrupted_call_comes_first_when_a_call_had_no_outcome(self) -> None:
         """Whether it reached the venue is unknown, and the machine learns so before it handles anything else."""
@@ -535,6 +535,15 @@ class TestPublishing:
         """A consumer's word proves as much as a stream's end."""
         assert the_exit(Bench().connect({}, {OUT: {"down": 1}})).code == EXIT_HALT
         assert the_exit(Bench().node.on_acknowledgements(OUT, {"down": 1})).code == EXIT_HALT
+
+    def test_the_daemon_exits_when_it_had_handled_more_than_its_journal_knows(self) -> None:
+        """Its own acknowledgement is beyond its journal: what it had taken in and answered for is gone."""
+        bench = Bench()
+        bench.hear(1)
+        bench.step()
+        assert not only(bench.connect({IN: 2}, handled={IN: 1}), Exit)
+        exit_ = the_exit(bench.connect({IN: 2}, handled={IN: 2}))
+        assert (exit_.code, "lost history: in was handled up to 2, the journal ends at 1" in exit_.reason) == (EXIT_HALT, True)
 
     def test_the_daemon_exits_when_the_journal_does_not_hold_what_the_stream_lacks(self) -> None:
         """A hole that nobody can fill is never passed over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -72,6 +73,15 @@ class TestWhole:
         """`said` gives what makes sense; the chain check tells of the rest."""
         with _read(journal) as reader:
             assert list(reader.said("risk.decision")) == []
+
+    def test_nothing_is_told_when_somebody_stops_half_way(self, journal: SqliteJournal, capsys: pytest.CaptureFixture[str]) -> None:
+        """The first row of many, and the reader closed before the iterator is gone."""
+        with _read(journal) as reader:
+            rows = reader.inputs()
+            assert next(rows).n == 1
+        del rows
+        gc.collect()
+        assert capsys.readouterr().err == ""
 
     def test_snapshot_is_none_when_there_is_none(self, journal: SqliteJournal) -> None:
         """A young journal."""

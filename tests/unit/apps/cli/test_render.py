@@ -74,7 +74,7 @@ def test_orders_positions_fills_and_status_are_shown_when_asked() -> None:
     """A line each, quantities without needless zeros, money with two places."""
     order = OrderRow("o1", "i1", "trend", "IBM", "BUY", "FILLED", Decimal("10.0"), Decimal("4.50"), Decimal(100), None, None, ("overfilled",), "FILL", NOW)
     values = {"exec_id": "V-1", "client_order_id": "o1", "venue_order_id": "v", "intent_id": "i", "strategy_id": "trend", "account": ACCOUNT, "venue": VENUE, "symbol": "IBM"}
-    fill = FillEvent(**values, side=Side.BUY, last_qty=Decimal("4.50"), last_price=Decimal(100), fee=Decimal("0.05"), fee_asset="USD", occurred_ns=NOW)  # type: ignore[arg-type]
+    fill = FillEvent(**values, side=Side.BUY, last_qty=Decimal("4.50"), last_price=Decimal(100), fee=Decimal("0.05"), fee_asset="USD", occurred_ns=NOW)
     at = "2023-11-14 22:13:20"
     assert f"o1 trend IBM BUY FILLED overfilled 10 4.5 100.00 {at} FILL" in _row(_printed(lambda console: render.print_orders(console, [order])))
     assert f"V-1 o1 trend IBM BUY 4.5 100.00 0.05 {at}" in _row(_printed(lambda console: render.print_fills(console, [fill])))

@@ -14,7 +14,7 @@ from backtest.faults.delivery import DeliveryReport, run_delivery
 
 def _fails_at(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(now: int) -> DeliveryReport:
-        return DeliveryReport(now, {"kills": 2}, ["message 3 [lost]"] if now == seed else [])  # type: ignore[arg-type]
+        return DeliveryReport(now, ("message 3 [lost]",) if now == seed else (), {"kills": 2}, 120, 0)
 
     monkeypatch.setattr(simulate, "run_delivery", run)
 

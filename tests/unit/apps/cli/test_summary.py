@@ -17,16 +17,16 @@ from core.contracts import AccountSnapshot, BalanceSnapshot, Contract, OrderStat
 from core.contracts.risk import Denial
 from core.journal import MESSAGE_KIND, Batch, InputRow, OutputRow
 from core.machine import Publish, Wake
-from core.topics import ACCOUNT_SNAPSHOT, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
+from core.topics import ACCOUNT_SNAPSHOT, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
 from core.wire import wrap
-from tests.support.builders import ACCOUNT, NOW, SYMBOL, VENUE, a_decision, a_position, an_intent, an_order_event
+from tests.support.builders import ACCOUNT, NOW, SYMBOL, VENUE, a_decision, a_position, a_submit_order, an_intent, an_order_event
 from tests.support.journaled_suite import JournaledSuite, a_zigzag, trading_settings
 
 
 @pytest.fixture(scope="module")
 def journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, JournalReader]]:
     """A suite that has traded to its end."""
-    with JournaledSuite(tmp_path_factory.mktemp("suite"), trading_settings(), a_zigzag(14), 1) as suite:
+    with JournaledSuite(tmp_path_factory.mktemp("suite"), trading_settings(), a_zigzag(16), 1) as suite:
         suite.run()
         readers = open_journals(suite.home, tuple(daemon.value for daemon in Daemon))
         yield readers
@@ -56,19 +56,28 @@ def test_orders_come_in_their_present_state_when_they_changed(tmp_path: Path) ->
     assert [(row.intent_id, row.status, row.cause, row.facets) for row in rows] == [("one", "CANCELLED", "TTL", ("disagreement",)), ("two", "ACCEPTED", "NEW", ())]
 
 
+def test_order_is_pending_when_nothing_has_happened_to_it_yet(tmp_path: Path) -> None:
+    """It has been sent to the broker and no more; its first event takes its place."""
+    one, two = an_intent("one"), an_intent("two")
+    said = [(ORDERS_ACCEPTED.name(venue=VENUE), a_submit_order(one)), (ORDERS_ACCEPTED.name(venue=VENUE), a_submit_order(two)), (ORDERS_EVENTS.name(), an_order_event(one))]
+    with _written(tmp_path / "oms.sqlite", Daemon.OMS, *said) as oms:
+        assert [(row.intent_id, row.status, row.order_qty) for row in orders(oms)] == [("one", "ACCEPTED", 10), ("two", "PENDING", 10)]
+
+
 def test_positions_come_by_owner_and_symbol_when_they_changed(tmp_path: Path) -> None:
     """The latest of each, flat ones included."""
     events = [an_order_event(position=a_position(qty, symbol=symbol)) for symbol, qty in (("IBM", 5), ("AAPL", 3), ("IBM", 0))]
     with _written(tmp_path / "oms.sqlite", Daemon.OMS, *((ORDERS_EVENTS.name(), event) for event in events)) as oms:
-        assert [(p.symbol, p.position_qty) for p in positions(oms)] == [("AAPL", 3), ("IBM", 0)]
+        assert [(p.symbol, p.position_qty) for p in positions(oms)] == [("AAPL", Decimal(3)), ("IBM", Decimal(0))]
 
 
 def test_summary_counts_a_whole_run_when_it_has_ended(journals: dict[str, JournalReader]) -> None:
     """Every number of the table, against what the journals hold."""
     summary = summarize(journals, {SYMBOL: 103.0}, {SYMBOL: Decimal(2)})
     assert summary.intents == summary.allowed + sum(summary.denied.values()) > 2
-    assert summary.orders == {"FILLED": summary.fills}
-    assert summary.fills == len(fills(journals["oms"])) > 2
+    assert summary.orders["FILLED"] == summary.fills
+    assert sum(summary.orders.values()) == summary.allowed
+    assert summary.fills == len(fills(journals["oms"])) > 1
     held = summary.positions[0]
     assert summary.unrealized_pnl == held.position_qty * (Decimal(103) - held.avg_price) * 2
     assert summary.fees == {"USD": sum(fill.fee for fill in fills(journals["oms"]))}

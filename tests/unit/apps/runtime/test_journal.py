@@ -118,7 +118,7 @@ class TestRotation:
         """A short journal stays one file."""
         journal.commit(a_batch(1, 5))
         journal.commit(Batch(snapshot=(5, b"{}")))
-        assert journal.rotate(5) is None
+        assert journal.rotate(4) is None
         assert segment_paths(path) == []
 
     def test_overtaken_rows_move_when_the_bound_is_passed(self, journal: SqliteJournal, path: Path) -> None:
@@ -128,7 +128,7 @@ class TestRotation:
         journal.commit(a_batch(7, 8))
         assert journal.rotate(3) is not None
         assert len(segment_paths(path)) == 1
-        assert journal._db.execute("select min(n), max(n) from inputs").fetchone() == (7, 8)
+        assert journal._db.execute("select min(n), max(n) from inputs").fetchone() == (6, 8)
         assert journal.outputs("risk.decision", 2, 2) == [Entry(2, b"2"), Entry(3, b"3")]
         assert journal.outputs("risk.decision", 7, 2) == [Entry(7, b"7"), Entry(8, b"8")]
         assert [row.n for row in journal.load().suffix] == [7, 8]
@@ -150,6 +150,13 @@ class TestRotation:
         journal.commit(Batch(snapshot=(8, b"{}")))
         assert journal.rotate(1) not in (None, segment)
         assert [entry.seq for first in range(1, 9) for entry in journal.outputs("risk.decision", first, 1)] == list(range(1, 9))
+
+    def test_time_is_known_when_all_else_has_moved(self, journal: SqliteJournal) -> None:
+        """The next start goes on from the moment of the last input."""
+        journal.commit(a_batch(1, 4))
+        journal.commit(Batch(snapshot=(4, b"{}")))
+        journal.rotate(1)
+        assert (journal.load().last_n, journal.load().last_now_ns) == (4, 40)
 
     def test_chain_goes_on_when_all_rows_have_moved(self, journal: SqliteJournal, path: Path) -> None:
         """The next input follows from the snapshot's own link."""

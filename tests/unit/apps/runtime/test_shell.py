@@ -364,6 +364,8 @@ class TestHealth:
 
             def on_bus_lost(self, reason: str) -> None: ...
 
+            def on_bus_broken(self, error: BaseException) -> None: ...
+
             def on_bus_message(self, stream: StreamId, data: bytes) -> None:
                 heard.append(data)
 
@@ -488,6 +490,13 @@ class TestEnds:
         await world.say("a")
         assert await world.end() == EXIT_JOURNAL
         assert (world.said, world.venue.calls) == ([], [])
+
+    async def test_process_ends_when_its_bus_breaks(self, world: World) -> None:
+        """Not a lost connection but a bug of the bus: without it a daemon would look alive and hear nothing."""
+        world.shell.on_bus_broken(RuntimeError("bug"))
+        with pytest.raises(RuntimeError, match="bug"):
+            await world.end()
+        assert "crash" in world.logged
 
     async def test_process_stops_when_the_disk_is_nearly_full(self, tmp_path: Path) -> None:
         """Before it is full, while the journal can still be closed well."""

@@ -51,19 +51,34 @@ PRICE, QTY, FEE = Decimal(100), Decimal(10), Decimal("0.5")
 
 def a_request(**changes: Any) -> BrokerOrderReq:
     """The approved order as the venue gets it."""
-    terms = {"client_order_id": ORDER_ID, "symbol": SYMBOL, "side": Side.BUY, "order_type": INTENT.order_type, "time_in_force": INTENT.time_in_force, "order_qty": QTY}
+    terms: dict[str, Any] = {
+        "client_order_id": ORDER_ID,
+        "symbol": SYMBOL,
+        "side": Side.BUY,
+        "order_type": INTENT.order_type,
+        "time_in_force": INTENT.time_in_force,
+        "order_qty": QTY,
+    }
     return BrokerOrderReq(**(terms | changes))
 
 
 def the_fill(**changes: Any) -> OrderStateChanged:
     """The whole order executed."""
-    values = {"old_status": OrderStatus.ACCEPTED, "exec_type": ExecType.TRADE, "cum_qty": QTY, "last_qty": QTY, "last_price": PRICE, "avg_price": PRICE, "exec_id": EXEC} | changes
+    values: dict[str, Any] = {
+        "old_status": OrderStatus.ACCEPTED,
+        "exec_type": ExecType.TRADE,
+        "cum_qty": QTY,
+        "last_qty": QTY,
+        "last_price": PRICE,
+        "avg_price": PRICE,
+        "exec_id": EXEC,
+    } | changes
     return an_order_event(INTENT, values.pop("new_status", OrderStatus.FILLED), **values)
 
 
 def a_venue_fill(**changes: Any) -> BrokerFill:
     """The same execution, in the venue's ledger."""
-    values = {
+    values: dict[str, Any] = {
         "cursor": 1,
         "exec_id": EXEC,
         "venue_order_id": "V",
@@ -262,7 +277,7 @@ class TestI5:
         [
             ({"decisions": [DECISION, DECISION]}, f"intent {INTENT.intent_id} was answered 2 times"),
             ({"decisions": []}, f"intent {INTENT.intent_id} was never answered"),
-            ({"events": []}, f"intent {INTENT.intent_id} was allowed and has no order"),
+            ({"events": [], "submitted": []}, f"intent {INTENT.intent_id} was allowed and has no order"),
             ({"intents": {}}, f"decision for {INTENT.intent_id}, which no strategy wished"),
         ],
     )
@@ -275,7 +290,8 @@ class TestI5:
         "proof",
         [
             {"decisions": [], "events": [], "unheard_intents": {INTENT.intent_id}},
-            {"events": [], "unheard_decisions": {INTENT.intent_id}},
+            {"events": [], "submitted": [], "unheard_decisions": {INTENT.intent_id}},
+            {"events": []},
             {"events": [an_order_event(INTENT, OrderStatus.PENDING)]},
             {"events": [an_order_event(INTENT, OrderStatus.SUBMITTED)]},
         ],

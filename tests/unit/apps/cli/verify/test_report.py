@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from apps.cli.journals import JournalReader, open_journals
-from apps.cli.verify import report as reporting
 from apps.cli.verify.evidence import Evidence, gather
 from apps.cli.verify.ledgers import Ledgers, read_ledgers
 from apps.cli.verify.replayed import replay
@@ -113,16 +112,16 @@ class TestReport:
         def sleep(seconds: float) -> None:
             suite.run()
 
-        monkeypatch.setattr(reporting.time, "monotonic", lambda: next(moments))
-        monkeypatch.setattr(reporting.time, "sleep", sleep)
+        monkeypatch.setattr("apps.cli.verify.report.time.monotonic", lambda: next(moments))
+        monkeypatch.setattr("apps.cli.verify.report.time.sleep", sleep)
         assert verify_home(suite.home, suite.loaded, 1.0).exit_code == 0
 
     def test_verifier_gives_up_when_the_time_is_over(self, suite: JournaledSuite, monkeypatch: pytest.MonkeyPatch) -> None:
         """A suite that stands still is not waited for."""
         suite.advance(60)
         moments = iter((0.0, 0.5, 1.5))
-        monkeypatch.setattr(reporting.time, "monotonic", lambda: next(moments))
-        monkeypatch.setattr(reporting.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr("apps.cli.verify.report.time.monotonic", lambda: next(moments))
+        monkeypatch.setattr("apps.cli.verify.report.time.sleep", lambda seconds: None)
         assert verify_home(suite.home, suite.loaded, 1.0).exit_code == 3
 
     def test_quarantine_is_told_when_a_daemon_could_not_handle_something(self, suite: JournaledSuite) -> None:

@@ -51,7 +51,7 @@ class JournalReader:
         self._cut = _END
         # A plain connection, because a read-only one cannot open a WAL whose writer has gone and left no index file.
         self._db = self._connect(path, "mode=rw")
-        self._parts: list[tuple[sqlite3.Connection, int]] = [(self._db, _END)]
+        self._parts = [self._db]
         try:
             self.epoch = self._begin()
             self._parts = [*self._open_segments(), *self._parts]
@@ -67,7 +67,7 @@ class JournalReader:
 
     def close(self) -> None:
         """Let go of the file."""
-        for connection, _ in self._parts:
+        for connection in self._parts:
             connection.close()
 
     def cut_at(self, n: int) -> None:
@@ -99,24 +99,25 @@ class JournalReader:
     def first_after(self, stream: StreamId, seq: int) -> int | None:
         """The first input that is a message of this stream beyond `seq`."""
         query = f"select min(n) from inputs where kind = '{MESSAGE_KIND}' and topic = :topic and producer = :producer and seq > :seq and n <= :last"
-        found = [n for (n,) in self._all(query, topic=stream.topic, producer=stream.producer, seq=seq) if n is not None]
+        arguments = {"topic": stream.topic, "producer": stream.producer, "seq": seq, "last": self._cut}
+        found = [n for connection in self._parts for (n,) in self._query(connection, query, arguments) if n is not None]
         return min(found, default=None)
 
     def inputs(self, kind: str = "") -> Iterator[InputRow]:
         """Everything the machine saw, or of one kind, in order."""
-        for row in self._all(f"select {_INPUT} from inputs where :kind in ('', kind) and n <= :last order by n", kind=kind):
+        for row in self._rows(f"select {_INPUT} from inputs where :kind in ('', kind) and n <= :last order by n", self._cut, kind=kind):
             yield InputRow(*row)
 
     def messages(self, topic_prefix: str) -> Iterator[InputRow]:
         """The messages of topics that begin so, in the order they were handled."""
         query = f"select {_INPUT} from inputs where kind = '{MESSAGE_KIND}' and substr(topic, 1, length(:prefix)) = :prefix and n <= :last order by n"
-        for row in self._all(query, prefix=topic_prefix):
+        for row in self._rows(query, self._cut, prefix=topic_prefix):
             yield InputRow(*row)
 
     def outputs(self, topic_prefix: str = "") -> Iterator[OutputRow]:
         """What the daemon said on topics that begin so, in order."""
-        query = "select topic, seq, n, data from outputs where substr(topic, 1, length(:prefix)) = :prefix and n <= :last order by id"
-        for row in self._all(query, prefix=topic_prefix):
+        query = "select id, topic, seq, n, data from outputs where substr(topic, 1, length(:prefix)) = :prefix and n <= :last order by id"
+        for _, *row in self._rows(query, self._cut, prefix=topic_prefix):
             yield OutputRow(*row)
 
     def said(self, topic_prefix: str) -> Iterator[tuple[OutputRow, Envelope]]:
@@ -129,9 +130,13 @@ class JournalReader:
                 continue
 
     def calls(self) -> Iterator[CallOutcome]:
-        """Every venue call attempted; an outcome that lies beyond the cut is none yet."""
-        for call_id, n, data, outcome_n in self._all("select call_id, n, data, outcome_n from calls where n <= :last order by n, call_id"):
-            yield CallOutcome(CallRow(call_id, n, data), outcome_n if outcome_n is not None and outcome_n <= self._cut else None)
+        """Every venue call attempted, in no particular order; an outcome that lies beyond the cut is none yet."""
+        seen: set[str] = set()
+        for connection in reversed(self._parts):
+            for call_id, n, data, outcome_n in self._query(connection, "select call_id, n, data, outcome_n from calls where n <= ? order by n, call_id", (self._cut,)):
+                if call_id not in seen:
+                    seen.add(call_id)
+                    yield CallOutcome(CallRow(call_id, n, data), outcome_n if outcome_n is not None and outcome_n <= self._cut else None)
 
     def archive(self, kind: str) -> Iterator[ArchiveRow]:
         """Finished things of one kind."""
@@ -150,11 +155,11 @@ class JournalReader:
     def damage(self) -> list[str]:
         """Where the chain over inputs and outputs is broken: a cut, swapped or edited row shows here."""
         outputs: dict[int, list[OutputRow]] = {}
-        for output in self._whole("select topic, seq, n, data from outputs where n <= ? order by id"):
-            outputs.setdefault(output[2], []).append(OutputRow(*output))
+        for _, *said in self._rows("select id, topic, seq, n, data from outputs where n <= :last order by id", _END):
+            outputs.setdefault(said[2], []).append(OutputRow(*said))
         found: list[str] = []
         chain, expected = CHAIN_START, 1
-        for *fields, recorded in self._whole(f"select {_INPUT}, chain from inputs where n <= ? order by n"):
+        for *fields, recorded in self._rows(f"select {_INPUT}, chain from inputs where n <= :last order by n", _END):
             row = InputRow(*fields)
             if row.n != expected:
                 found.append(f"input {expected} is missing")
@@ -176,28 +181,25 @@ class JournalReader:
             raise EmptyJournal(f"{self.path}: empty, {self.daemon} is starting for the first time")
         return str(row[0])
 
-    def _open_segments(self) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """Segments with the last input to take from each. What the live file still holds is not taken twice, and a segment that is being written holds nothing else."""
-        first = next(self._query(self._db, "select min(n) from inputs"))[0]
-        end = _END if first is None else first - 1
-        segments = [(path, int(path.stem.rpartition("-")[2])) for path in segment_paths(self.path)]
-        for k, (path, begins) in enumerate(segments):
-            last = min(end, segments[k + 1][1] - 1) if k + 1 < len(segments) else end
-            if begins <= last:
-                yield self._connect(path, "mode=ro&immutable=1"), last
+    def _open_segments(self) -> Iterator[sqlite3.Connection]:
+        """The rotated segments, oldest first, but for one that is being written: until it is whole, the live file holds all that is in it."""
+        live = next(self._query(self._db, "select min(n) from inputs"))[0]
+        for path in segment_paths(self.path):
+            if live is None or int(path.stem.rpartition("-")[2]) < live:
+                yield self._connect(path, "mode=ro&immutable=1")
 
-    def _all(self, query: str, **arguments: object) -> Iterator[tuple[Any, ...]]:
-        """The rows up to the cut."""
-        for connection, last in self._parts:
-            yield from self._query(connection, query, {**arguments, "last": min(last, self._cut)})
-
-    def _whole(self, query: str) -> Iterator[tuple[Any, ...]]:
-        for connection, last in self._parts:
-            yield from self._query(connection, query, (last,))
+    def _rows(self, query: str, last: int, **arguments: object) -> Iterator[tuple[Any, ...]]:
+        """Rows in the order of their first column, each once: what was copied to a segment may be in the live file still."""
+        done = 0
+        for connection in self._parts:
+            for row in self._query(connection, query, {**arguments, "last": last}):
+                if row[0] > done:
+                    done = row[0]
+                    yield row
 
     def _beyond(self, query: str) -> list[tuple[Any, ...]]:
         """Smallest numbers beyond the cut, oldest file last so that its smaller ones win."""
-        return [row for connection, _ in reversed(self._parts) for row in self._query(connection, query, (self._cut,))]
+        return [row for connection in reversed(self._parts) for row in self._query(connection, query, (self._cut,))]
 
     def _connect(self, path: Path, how: str) -> sqlite3.Connection:
         try:

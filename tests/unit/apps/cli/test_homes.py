@@ -74,7 +74,7 @@ def test_supervisor_is_refused_when_daemons_of_an_earlier_one_live(tmp_path: Pat
         pass
 
 
-@pytest.mark.parametrize("content", ["", "no number", str(os.getpid()), "999999999"])
+@pytest.mark.parametrize("content", ["", "no number", str(os.getpid()), "999999999"], ids=["nothing", "no number", "somebody else", "nobody"])
 def test_daemon_is_gone_when_its_lock_names_nobody_or_somebody_else(tmp_path: Path, content: str) -> None:
     """A pid that was given to something else says nothing."""
     (open_home(tmp_path).state / "oms.lock").write_text(content)

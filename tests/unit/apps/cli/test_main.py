@@ -146,8 +146,9 @@ class TestAnswers:
         assert cli._run([*arguments.split(), "--json"]) == code
         return json.loads(capsys.readouterr().out)
 
-    def test_orders_are_shown_when_asked(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_orders_are_shown_when_asked(self, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """All, or those of a symbol, or those that stand somewhere; amounts are text."""
+        monkeypatch.setenv("COLUMNS", "200")
         rows = self._json("orders", capsys)
         assert isinstance(rows, list)
         assert rows[0]["order_qty"] == "49"

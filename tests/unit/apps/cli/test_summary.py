@@ -61,7 +61,7 @@ def test_order_is_pending_when_nothing_has_happened_to_it_yet(tmp_path: Path) ->
     one, two = an_intent("one"), an_intent("two")
     said = [(ORDERS_ACCEPTED.name(venue=VENUE), a_submit_order(one)), (ORDERS_ACCEPTED.name(venue=VENUE), a_submit_order(two)), (ORDERS_EVENTS.name(), an_order_event(one))]
     with _written(tmp_path / "oms.sqlite", Daemon.OMS, *said) as oms:
-        assert [(row.intent_id, row.status, row.order_qty) for row in orders(oms)] == [("one", "ACCEPTED", 10), ("two", "PENDING", 10)]
+        assert [(row.intent_id, row.status, row.order_qty) for row in orders(oms)] == [("one", "ACCEPTED", Decimal(10)), ("two", "PENDING", Decimal(10))]
 
 
 def test_positions_come_by_owner_and_symbol_when_they_changed(tmp_path: Path) -> None:

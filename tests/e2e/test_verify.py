@@ -48,7 +48,7 @@ def copy(undisturbed: RunningSuite, tmp_path: Path) -> Copy:
 
 
 _A_FILL = "select key from archive where kind = 'fill' order by key limit 1 offset 3"
-_A_TRANSACTION = "select key from archive where kind = 'txn' and key like 'fill|%' order by key limit 1 offset 3"
+_A_TRANSACTION = "select key from archive where kind = 'txn' and key like '%|fill|%' order by key limit 1 offset 3"
 _AN_EVENT = "select id from outputs where topic = 'orders.events' and json_extract(data, '$.body.last_qty') is not null order by id limit 1 offset 3"
 _AN_ORDER = "select id from outputs where topic = 'orders.accepted.sim' order by id limit 1 offset 3"
 _A_PLACE = "select n from inputs where kind = 'Command' and json_extract(data, '$.body.type') = 'Place' order by n limit 1 offset 3"

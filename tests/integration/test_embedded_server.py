@@ -28,13 +28,15 @@ def home(tmp_path: Path) -> Home:
 
 
 def _is_gone(pid: int, patience_s: float = 5.0) -> bool:
+    """Whether a process ends within the time. A child has ended when it can be waited for: its threads may outlive its state Z."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return True
-        except FileNotFoundError:
-            return True
+        except ChildProcessError:
+            if not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
         time.sleep(0.01)
     return False
 

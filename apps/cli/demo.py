@@ -19,12 +19,13 @@ from apps.cli.homes import home_root, occupy
 from apps.cli.journals import open_journals
 from apps.cli.progress import Show, shown_progress
 from apps.cli.render import print_findings, print_summary
+from apps.cli.stack import require_server
 from apps.cli.summary import Summary, summarize
 from apps.cli.supervisor import STOPPED_FOR_GOOD, Supervisor
 from apps.cli.verify.report import VerifyReport, verify_home
 from apps.md_ingest.feed import open_feed
 from apps.runtime.control_socket import ask_daemon
-from apps.runtime.embedded import server_command, wait_ready
+from apps.runtime.embedded import server_command
 from apps.runtime.home import Home, open_home
 from apps.runtime.settings_loader import LoadedSettings, load_settings
 from core.contracts import Bar
@@ -110,11 +111,7 @@ def _checked(overlay: dict[str, Any]) -> LoadedSettings:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(overlay))
         loaded = load_settings(path)
-    if url := loaded.settings.runtime.redis_url:
-        try:
-            wait_ready(url, 2.0)
-        except ConnectionError as error:
-            raise ConfigError(f"{loaded.provenance['runtime.redis_url']} runtime.redis_url: {error}") from None
+    require_server(loaded)
     return loaded
 
 

@@ -24,9 +24,10 @@ from apps.runtime.settings_loader import LoadedSettings, load_settings
 from core.errors import ConfigError
 from core.settings import Settings
 
-__all__ = ["DaemonStatus", "bring_down", "bring_up", "follow_logs", "suite_status"]
+__all__ = ["DaemonStatus", "bring_down", "bring_up", "follow_logs", "require_server", "suite_status"]
 
 _START_TIMEOUT_S = 30.0
+_SERVER_TIMEOUT_S = 2.0
 _STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
 # So much of the end of a log is searched for its last lines.
@@ -60,25 +61,13 @@ def suite_status(home: Home, settings: Settings) -> list[DaemonStatus]:
 
 
 def bring_up(home: Home, loaded: LoadedSettings, console: Console) -> int:
-    """Start the supervisor detached and wait until everything is ready."""
+    """Start the supervisor detached and wait until everything is ready, or it is clear that something never will be."""
     if running := supervisor_pid(home.root):
         _say(console, f"already up (pid {running}); `njord status` says how it is, `njord down` stops it")
         return 0
-    if url := loaded.settings.runtime.redis_url:
-        try:
-            wait_ready(url, 2.0)
-        except ConnectionError as error:
-            raise ConfigError(f"{loaded.provenance['runtime.redis_url']} runtime.redis_url: {error}") from None
+    require_server(loaded)
     errors = home.logs / "supervisor.err"
-    with errors.open("wb") as stream:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "apps.cli.stack"],
-            env={**os.environ, "NJORD_HOME": str(home.root)},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
+    supervisor = _start_supervisor(home, errors)
     rows: list[DaemonStatus] = []
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -95,6 +84,29 @@ def bring_up(home: Home, loaded: LoadedSettings, console: Console) -> int:
         if row.state != "ready":
             _say(console, f"{row.daemon} is {row.state}: {'; '.join(row.reasons)}; its messages: {home.logs / (row.daemon + '.err')}")
     return 1
+
+
+def require_server(loaded: LoadedSettings) -> None:
+    """Return when the configured server answers, or when none is configured and the home's own will do; else ConfigError."""
+    url = loaded.settings.runtime.redis_url
+    if not url:
+        return
+    try:
+        wait_ready(url, _SERVER_TIMEOUT_S)
+    except ConnectionError as error:
+        raise ConfigError(f"{loaded.provenance['runtime.redis_url']} runtime.redis_url: {error}") from None
+
+
+def _start_supervisor(home: Home, errors: Path) -> subprocess.Popen[bytes]:
+    with errors.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "apps.cli.stack"],
+            env={**os.environ, "NJORD_HOME": str(home.root)},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

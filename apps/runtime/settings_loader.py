@@ -53,7 +53,8 @@ def load_settings(overlay: Path | None = None, *, folder: Path | None = None, en
         _merge(merged, overlaid, str(overlay), provenance)
     _merge(merged, {"environment": chosen}, "environment", provenance)
     for variable, key in _VARIABLES.items():
-        if value := os.environ.get(variable):
+        # An environment that the caller names is not overruled by one that happens to be set.
+        if (value := os.environ.get(variable)) and not (environment and key == "environment"):
             section, _, leaf = key.rpartition(".")
             _merge(merged, {section: {leaf: value}} if section else {leaf: value}, variable, provenance)
     return _validated(merged, provenance)

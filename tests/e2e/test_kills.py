@@ -106,7 +106,7 @@ def _provoke(root: Path, disaster: Callable[[RunningSuite], None]) -> list[Venue
             if provoked >= 4 or progress["step"] < 100 * (provoked + 1):
                 return
             suite.send(Daemon.PAPER_VENUE.value, signal.SIGSTOP)
-            if suite.wait_for_open_place(1.0):
+            if suite.wait_for_open_place(0.3):
                 disaster(suite)
                 provoked += 1
             suite.send(Daemon.PAPER_VENUE.value, signal.SIGCONT)

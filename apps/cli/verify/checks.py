@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import msgspec
 
 from apps.cli.verify.evidence import Evidence
 from apps.cli.verify.ledgers import Ledgers
-from core.contracts import ExecType, OrderIntent, OrderStateChanged, OrderStatus, Verdict
+from core.contracts import ExecType, OrderIntent, OrderStateChanged, OrderStatus, Side, Verdict
 from core.journal import MESSAGE_KIND, InputRow
 from core.money import ZERO
 from core.ports import StreamId
 from core.topics import Daemon, View
-from core.venue import terms_hash
+from core.venue import BrokerFill, terms_hash
 
 __all__ = ["CHECKS", "Finding"]
 
@@ -42,81 +42,86 @@ def _finding(invariant: str, claim: str, checked: int, problems: list[str], pend
 
 def fills_are_conserved(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I1: what the venue executed is what we booked, each execution once, with the same quantity and price."""
-    venue = ledgers.venue_fills
-    booked: dict[str, OrderStateChanged] = {}
-    problems = []
-    for event in evidence.events:
-        if event.last_qty and event.exec_type is ExecType.TRADE:
-            if event.exec_id in booked:
-                problems.append(f"execution {event.exec_id} is booked twice")
-            booked[event.exec_id] = event
+    executions = [event for event in evidence.events if event.last_qty and event.exec_type is ExecType.TRADE]
+    booked = {event.exec_id: event for event in executions}
     told = Counter(ledgers.fill_events)
-    problems += [f"execution {exec_id} is booked but {count} times in fills.new" for exec_id in booked if (count := told[exec_id]) != 1]
+    problems = [f"execution {exec_id} is booked twice" for exec_id, count in Counter(event.exec_id for event in executions).items() if count > 1]
+    problems += [f"execution {exec_id} is booked but {told[exec_id]} times in fills.new" for exec_id in booked if told[exec_id] != 1]
     problems += [f"execution {exec_id} has no transaction in the ledger" for exec_id in booked if exec_id not in ledgers.fill_transactions]
-    problems += [f"execution {exec_id} is booked and the venue has no such execution" for exec_id in booked if exec_id not in venue]
-    suspense = ledgers.suspense_exec_ids
+    problems += [f"execution {exec_id} is booked and the venue has no such execution" for exec_id in booked if exec_id not in ledgers.venue_fills]
     under_way = 0
-    for exec_id, fill in venue.items():
-        event_or_none = booked.get(exec_id)
-        if event_or_none is None and exec_id not in suspense:
-            if exec_id in evidence.unheard_executions or fill.cursor > ledgers.broker_cursor:
-                under_way += 1
-            else:
-                problems.append(f"execution {exec_id} of {fill.client_order_id} ({fill.last_qty} {fill.symbol} at {fill.last_price}) is at the venue and not booked")
-        elif event_or_none is not None and (event_or_none.last_qty, event_or_none.last_price, event_or_none.symbol, event_or_none.side) != (
-            fill.last_qty,
-            fill.last_price,
-            fill.symbol,
-            fill.side,
-        ):
-            problems.append(
-                f"execution {exec_id}: the venue has {fill.side} {fill.last_qty} {fill.symbol} at {fill.last_price}, booked is {event_or_none.side} {event_or_none.last_qty} {event_or_none.symbol} at {event_or_none.last_price}"
-            )
-    return _finding("I1", "every execution of the venue is booked, once", len(venue), problems, under_way)
+    for exec_id, fill in ledgers.venue_fills.items():
+        event = booked.get(exec_id)
+        if event is not None:
+            problems += _execution_apart(fill, event)
+        elif exec_id in evidence.unheard_executions or fill.cursor > ledgers.broker_cursor:
+            under_way += 1
+        elif exec_id not in ledgers.suspense_exec_ids:
+            problems.append(f"execution {exec_id} of {fill.client_order_id} ({fill.last_qty} {fill.symbol} at {fill.last_price}) is at the venue and not booked")
+    return _finding("I1", "every execution of the venue is booked, once", len(ledgers.venue_fills), problems, under_way)
+
+
+def _execution_apart(fill: BrokerFill, event: OrderStateChanged) -> list[str]:
+    theirs, ours = (f"{side} {qty} {symbol} at {price}" for side, qty, symbol, price in (_terms(fill), _terms(event)))
+    return [] if _terms(fill) == _terms(event) else [f"execution {fill.exec_id}: the venue has {theirs}, booked is {ours}"]
+
+
+def _terms(execution: BrokerFill | OrderStateChanged) -> tuple[Side, Decimal, str, Decimal | None]:
+    return execution.side, execution.last_qty, execution.symbol, execution.last_price
 
 
 def balances_follow_from_entries(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I2: opening balance plus every entry is the balance, in the ledger and at the venue."""
-    problems = []
-    for asset in sorted({*ledgers.opening, *ledgers.entries, *ledgers.balances}):
-        expected = ledgers.opening.get(asset, ZERO) + ledgers.entries.get(asset, ZERO)
-        if ledgers.balances.get(asset, ZERO) != expected:
-            problems.append(f"{asset}: opening and entries give {expected}, the ledger says {ledgers.balances.get(asset, ZERO)}")
-    replayed: defaultdict[str, Decimal] = defaultdict(Decimal, ledgers.opening)
-    held: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for booked in ledgers.booked_executions:
-        assert booked.side is not None
-        replayed[booked.currency] -= booked.side.sign * booked.notional
-        replayed[booked.fee_asset] -= booked.fee
-        held[booked.symbol] += booked.side.sign * booked.last_qty
-    problems += [
-        f"{asset}: the executions give {total}, the ledger says {ledgers.balances[asset]}"
-        for asset, total in sorted(replayed.items())
-        if asset in ledgers.balances and ledgers.balances[asset] != total
-    ]
-    problems += [
-        f"{symbol}: the executions give {held[symbol]}, the ledger says {ledgers.positions.get(symbol, ZERO)}"
-        for symbol in sorted({*held, *ledgers.positions})
-        if held[symbol] != ledgers.positions.get(symbol, ZERO)
-    ]
+    problems = [*_entries_apart(ledgers), *_executions_apart(ledgers)]
+    apart = _venue_apart(ledgers)
     # A fill at the venue is booked when its event and then its report have come through.
     is_settled = not ledgers.venue_events_behind and not evidence.unheard_executions
-    apart = []
-    for asset, total in sorted(ledgers.venue_balances.items()):
-        if asset in ledgers.balances and ledgers.balances[asset] != total:
-            apart.append(f"{asset}: the venue says {total}, the ledger says {ledgers.balances[asset]}")
-    for symbol in sorted({*ledgers.venue_positions, *ledgers.positions}):
-        ours, theirs = ledgers.positions.get(symbol, ZERO), ledgers.venue_positions.get(symbol, ZERO)
-        if ours != theirs:
-            apart.append(f"{symbol}: the venue holds {theirs}, the ledger {ours}")
-    problems += apart if is_settled else []
     return _finding(
         "I2",
         "balances and positions are their opening plus every entry, as the venue has them",
         len(ledgers.balances) + len(ledgers.positions),
-        problems,
+        problems + (apart if is_settled else []),
         0 if is_settled else len(apart),
     )
+
+
+def _entries_apart(ledgers: Ledgers) -> Iterator[str]:
+    """Assets whose balance is not the sum of the postings."""
+    for asset in sorted({*ledgers.opening, *ledgers.entries, *ledgers.balances}):
+        expected, held = ledgers.opening.get(asset, ZERO) + ledgers.entries.get(asset, ZERO), ledgers.balances.get(asset, ZERO)
+        if held != expected:
+            yield f"{asset}: opening and entries give {expected}, the ledger says {held}"
+
+
+def _executions_apart(ledgers: Ledgers) -> Iterator[str]:
+    """Assets and symbols whose total is not what the executions say, computed without the postings."""
+    cash: defaultdict[str, Decimal] = defaultdict(Decimal, ledgers.opening)
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for booked in ledgers.booked_executions:
+        assert booked.side is not None
+        cash[booked.currency] -= booked.side.sign * booked.notional
+        cash[booked.fee_asset] -= booked.fee
+        held[booked.symbol] += booked.side.sign * booked.last_qty
+    for asset, total in sorted(cash.items()):
+        if asset in ledgers.balances and ledgers.balances[asset] != total:
+            yield f"{asset}: the executions give {total}, the ledger says {ledgers.balances[asset]}"
+    for symbol in sorted({*held, *ledgers.positions}):
+        if held[symbol] != ledgers.positions.get(symbol, ZERO):
+            yield f"{symbol}: the executions give {held[symbol]}, the ledger says {ledgers.positions.get(symbol, ZERO)}"
+
+
+def _venue_apart(ledgers: Ledgers) -> list[str]:
+    """Where the venue's books and ours differ."""
+    apart = [
+        f"{asset}: the venue says {total}, the ledger says {ledgers.balances[asset]}"
+        for asset, total in sorted(ledgers.venue_balances.items())
+        if asset in ledgers.balances and ledgers.balances[asset] != total
+    ]
+    for symbol in sorted({*ledgers.venue_positions, *ledgers.positions}):
+        ours, theirs = ledgers.positions.get(symbol, ZERO), ledgers.venue_positions.get(symbol, ZERO)
+        if ours != theirs:
+            apart.append(f"{symbol}: the venue holds {theirs}, the ledger {ours}")
+    return apart
 
 
 def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
@@ -143,28 +148,20 @@ def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
 
 def intent_ends_once(evidence: Evidence, ledgers: Ledgers) -> Finding:
     """I5: every intent was answered once, and an allowed one has an order whose end, or present state, is known."""
-    problems, pending = [], 0
-    submitted = {order.intent_id for order in evidence.submitted}
     answers = Counter(decision.intent.intent_id for decision in evidence.decisions)
-    allowed = {d.intent.intent_id for d in evidence.decisions if d.verdict is Verdict.ALLOWED and isinstance(d.intent, OrderIntent)}
-    by_intent: defaultdict[str, list[OrderStateChanged]] = defaultdict(list)
-    for event in evidence.last_events.values():
-        by_intent[event.intent_id].append(event)
-    for intent_id, intent in evidence.intents.items():
-        count = answers[intent_id]
-        if count > 1:
-            problems.append(f"intent {intent_id} was answered {count} times")
-        elif count == 0 and intent_id in evidence.unheard_intents:
-            pending += 1
-        elif count == 0:
-            problems.append(f"intent {intent_id} was never answered")
-        elif isinstance(intent, OrderIntent) and intent_id in allowed:
-            events = by_intent[intent_id]
-            if not events and intent_id not in submitted and intent_id not in evidence.unheard_decisions:
-                problems.append(f"intent {intent_id} was allowed and has no order")
-            elif not events or any(event.new_status in (OrderStatus.PENDING, OrderStatus.SUBMITTED) for event in events):
-                pending += 1
+    problems = [f"intent {intent_id} was answered {count} times" for intent_id, count in answers.items() if count > 1]
     problems += [f"decision for {intent_id}, which no strategy wished" for intent_id in answers if intent_id not in evidence.intents]
+    problems += [f"intent {intent_id} was never answered" for intent_id in evidence.intents if intent_id not in answers and intent_id not in evidence.unheard_intents]
+    pending = sum(1 for intent_id in evidence.intents if intent_id not in answers and intent_id in evidence.unheard_intents)
+    submitted = {order.intent_id for order in evidence.submitted}
+    states: defaultdict[str, set[OrderStatus]] = defaultdict(set)
+    for event in evidence.last_events.values():
+        states[event.intent_id].add(event.new_status)
+    for intent_id in dict.fromkeys(d.intent.intent_id for d in evidence.decisions if d.verdict is Verdict.ALLOWED and isinstance(d.intent, OrderIntent)):
+        if not states[intent_id] and intent_id not in submitted and intent_id not in evidence.unheard_decisions:
+            problems.append(f"intent {intent_id} was allowed and has no order")
+        elif not states[intent_id] or states[intent_id] & {OrderStatus.PENDING, OrderStatus.SUBMITTED}:
+            pending += 1
     return _finding("I5", "every intent has exactly one answer and, when allowed, one order with a known state", len(evidence.intents), problems, pending)
 
 

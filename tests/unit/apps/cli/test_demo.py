@@ -14,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from apps.cli import demo
+from apps.cli import demo, stack
 from apps.cli.homes import occupy
 from apps.cli.journals import JournalReader
 from apps.cli.supervisor import STOPPED_FOR_GOOD
@@ -133,7 +133,7 @@ class TestInput:
     def test_server_is_named_when_it_does_not_answer(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before anything is started, so nothing has to stall first."""
         monkeypatch.setenv("NJORD_REDIS_URL", f"unix://{tmp_path}/nobody.sock")
-        monkeypatch.setattr(demo, "wait_ready", _nobody)
+        monkeypatch.setattr(stack, "wait_ready", _nobody)
         with pytest.raises(ConfigError, match=r"NJORD_REDIS_URL runtime\.redis_url: nobody there"):
             demo.run_demo(None, "", _console()[0], False)
         assert not root.exists()

@@ -154,6 +154,16 @@ class TestEnd:
 class TestSilence:
     """A peer that says nothing is asked, then given up."""
 
+    async def test_nothing_is_written_when_the_connection_has_ended(self) -> None:
+        """A ping on a closed transport would raise in whoever checks, and take the bus with it."""
+        connection, wire, _, _ = a_subscription()
+        connection.subscribe({CHANNEL: INTENTS})
+        connection.end("cut")
+        written = wire.written
+        for _ in range(4):
+            connection.check(8)
+        assert wire.written == written
+
     async def test_peer_is_pinged_once_and_given_up_when_silent(self) -> None:
         """The first silent check asks, the fourth gives up."""
         connection, wire, ends = a_connection()

@@ -60,12 +60,13 @@ def test_later_source_wins_when_several_set_a_key(folder: Path, tmp_path: Path, 
 
 
 def test_environment_is_the_variables_when_overlay_and_file_say_another(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NJORD_ENV over the overlay over the base."""
+    """What the caller names over NJORD_ENV over the overlay over the base."""
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("environment: demo\n")
     assert load_settings(overlay, folder=folder).settings.environment == "demo"
     monkeypatch.setenv("NJORD_ENV", "test")
     assert load_settings(overlay, folder=folder).settings.environment == "test"
+    assert load_settings(overlay, folder=folder, environment="backtest").settings.environment == "backtest"
 
 
 def test_inherited_strategy_goes_when_the_overlay_says_null(folder: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from core.contracts import (
     ReplaceIntent,
     RiskDecision,
     SessionClock,
+    SessionPhase,
     Severity,
     VenueReport,
     Verdict,
@@ -72,7 +73,7 @@ from core.settings import Settings
 from core.venue import terms_hash
 from execution.hot_orders import HotOrders, cancels_of, is_over, next_cancel_id
 from execution.ledger import Booking, Ledger, LedgerState, Transaction
-from execution.oms_reporter import Reporter
+from execution.oms_reporter import Reporter, Views
 from execution.order_messages import cancellation, replacement, request_of, submission
 from execution.suspense import SUSPENSE, contradiction, execution_key, is_execution, stranger_key, suspense_key, suspense_order
 from execution.transaction_log import LogEvent
@@ -88,12 +89,14 @@ _orders = msgspec.json.Decoder(Order)
 
 
 class OmsState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The hot state: live orders, ledger, how many log rows there are, and which report links stand still."""
+    """The hot state: live orders, ledger, how many log rows there are, which report links stand still, and which views are due when."""
 
     orders: tuple[Order, ...] = ()
     ledger: LedgerState = LedgerState()
     log_rows: int = 0
     stopped_links: dict[str, str] = msgspec.field(default_factory=dict)
+    changed_views: tuple[tuple[str, str], ...] = ()
+    views_due_ns: int | None = None
 
 
 class Oms:
@@ -119,8 +122,9 @@ class Oms:
 
     @property
     def next_wake_ns(self) -> int | None:
-        """When the earliest order's time to live is over, or a refused cancel is to be asked again."""
-        return self._hot.next_due_ns
+        """When the earliest order's time to live is over, a refused cancel is to be asked again, or the views are to be shown."""
+        orders_ns, views_ns = self._hot.next_due_ns, self._tell.views.due_ns
+        return orders_ns if views_ns is None else views_ns if orders_ns is None else min(orders_ns, views_ns)
 
     @property
     def orders(self) -> HotOrders:
@@ -158,6 +162,9 @@ class Oms:
                 self._on_start()
             case Observed(fact=LinkStopped() as link):
                 self._on_link_stopped(link)
+            case Message(body=SessionClock(phase=SessionPhase.ENDED)):
+                # No later moment will come in which the views could be shown.
+                self._tell.refresh_views()
             case Message(body=SessionClock()):
                 pass  # It moves `now_ns`, and with it the deadlines; the session itself is the venue's business.
             case Message() | Observed() | Command() | CallReplied() | CallInterrupted() | VenuePushed():
@@ -168,7 +175,8 @@ class Oms:
 
     def snapshot(self) -> OmsState:
         """The whole state."""
-        return OmsState(self._hot.all, self._ledger.snapshot(), self._tell.log.count, dict(self._stopped_links))
+        views = self._tell.views
+        return OmsState(self._hot.all, self._ledger.snapshot(), self._tell.log.count, dict(self._stopped_links), tuple(views.changed), views.due_ns)
 
     def restore(self, snapshot: OmsState) -> None:
         """Become exactly the machine that gave this snapshot."""
@@ -176,6 +184,7 @@ class Oms:
         self._ledger.restore(snapshot.ledger)
         self._tell.log.count = snapshot.log_rows
         self._stopped_links = dict(snapshot.stopped_links)
+        self._tell.views = Views(snapshot.changed_views, snapshot.views_due_ns)
 
     # Start, links.
 
@@ -330,7 +339,10 @@ class Oms:
         self._tell.alert(type(error).__name__, Severity.CRITICAL, str(error))
 
     def _on_wake(self) -> None:
-        """Ask the venue to end what has lived too long, or should not be there at all."""
+        """Ask the venue to end what has lived too long, or should not be there at all, and show what has changed."""
+        views_ns = self._tell.views.due_ns
+        if views_ns is not None and views_ns <= self._now_ns:
+            self._tell.refresh_views()
         for order in self._hot.take_due(self._now_ns):
             closure = order.effective_closure
             self._cancel(order, "TTL" if closure is None else closure.cause)

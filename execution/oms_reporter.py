@@ -31,7 +31,9 @@ from execution.order_messages import fill_event
 from execution.suspense import SUSPENSE
 from execution.transaction_log import LogEvent, TransactionLog
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "Views"]
+
+_VIEW_DELAY_NS = 250_000_000
 
 _DAEMON = topics.Daemon.OMS.value
 _EVENTS = topics.ORDERS_EVENTS.name()
@@ -50,6 +52,29 @@ _TOLD_FACETS = {
 _LEVELS = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
+class Views:
+    """Which positions have changed since they were last shown, and when they are shown next.
+
+    Views are for people: they are told a moment after the first change, once for all that changed meanwhile, however many
+    executions that were. Whoever decides anything reads the order events.
+    """
+
+    def __init__(self, changed: Iterable[tuple[str, str]] = (), due_ns: int | None = None) -> None:
+        self.changed = dict.fromkeys(changed)
+        self.due_ns = due_ns
+
+    def touch(self, symbol: str, owner: str, now_ns: int) -> None:
+        """A position has changed."""
+        self.changed[symbol, owner] = None
+        if self.due_ns is None:
+            self.due_ns = now_ns + _VIEW_DELAY_NS
+
+    def take(self) -> list[tuple[str, str]]:
+        """What has changed, which is now shown."""
+        changed, self.changed, self.due_ns = list(self.changed), {}, None
+        return changed
+
+
 class Reporter:
     """Collects the effects of one input in the order they were told.
 
@@ -62,6 +87,7 @@ class Reporter:
         self._account = account
         self._venue = venue
         self._ledger = ledger
+        self.views = Views()
         self._now_ns = 0
         self._effects: list[Effect] = []
 
@@ -135,16 +161,23 @@ class Reporter:
         )
 
     def holdings(self, order: Order, held_before: Decimal) -> None:
-        """The views after a booking, and the log's word when a position left or came back to zero."""
+        """After a booking: the views are out of date, and the log tells when a position left or came back to zero."""
         symbol, owner = order.origin.symbol, order.origin.strategy_id
-        self.publish(_POSITIONS, self._position(symbol, owner), order.origin.correlation_id)
-        self._publish_account()
+        self.views.touch(symbol, owner, self._now_ns)
         position = self._ledger.position(symbol, owner)
         crossed = held_before * position.qty < 0
         if held_before and (crossed or not position.qty):
             self._effects.append(self.log.of_order(LogEvent.TRADE_CLOSE, order, self._now_ns, f"realized_pnl={position.realized_pnl}", qty=-held_before))
         if position.qty and (crossed or not held_before):
             self._effects.append(self.log.of_order(LogEvent.TRADE_OPEN, order, self._now_ns, "", qty=position.qty, price=position.avg_price))
+
+    def refresh_views(self) -> None:
+        """Show every position that has changed since the views were last told, and the account with them."""
+        changed = self.views.take()
+        for symbol, owner in changed:
+            self.publish(_POSITIONS, self._position(symbol, owner))
+        if changed:
+            self._publish_account()
 
     def facets(self, order: Order, before: tuple[Facet, ...], now: tuple[Facet, ...]) -> None:
         """Alert a person to what should not be, when it begins to be so."""

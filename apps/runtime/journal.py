@@ -32,8 +32,8 @@ __all__ = ["SCHEMA_VERSION", "SqliteJournal", "segment_paths"]
 
 SCHEMA_VERSION = 1
 
-# Rows of about a kilobyte that are only ever appended want large pages, and a cache that holds what one commit touches.
-_PRAGMAS = "pragma page_size=8192; pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000; pragma cache_size=-65536;"
+# A cache that holds what commits touch again and again: the default one spills into the log and reads it back.
+_PRAGMAS = "pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000; pragma cache_size=-65536;"
 
 # `autoincrement`: a snapshot remembers the last output by id, so an id must never be given again, not even after a rotation
 # has moved every row away.
@@ -46,7 +46,6 @@ create table if not exists {s}calls(call_id text primary key, n integer not null
 _SCHEMA = (
     _ROWS.format(s="")
     + """
-create index if not exists calls_open on calls(n) where outcome_n is null;
 create table if not exists meta(key text primary key, value text not null) without rowid;
 create table if not exists runs(incarnation integer primary key, started_ns integer not null);
 create table if not exists heads(topic text primary key, seq integer not null) without rowid;

@@ -25,6 +25,7 @@ from core.contracts import (
     OrderStatus,
     OrderType,
     PositionSnapshot,
+    SessionPhase,
     Severity,
     Side,
     SubmitOrder,
@@ -264,11 +265,11 @@ def test_entries_leave_when_another_link_stands_still() -> None:
 
 
 def test_everything_is_told_in_order_when_an_execution_is_booked() -> None:
-    """One event with resulting position and cash, then the fill and the views."""
+    """One event with resulting position and cash, then the fill; a moment later the views."""
     bench = OmsBench()
     order_id = bench.working()
     effects = bench.fill(order_id, 4, "100.50", fee="0.20", fee_asset="USD", cum_qty=4)
-    assert [p.topic for p in effects if isinstance(p, Publish)] == ["orders.events", "fills.new", "positions.snapshot", "account.snapshot"]
+    assert [p.topic for p in effects if isinstance(p, Publish)] == ["orders.events", "fills.new"]
     event = bench.events[-1]
     cash = Decimal(100_000) - 402 - Decimal("0.20")
     assert (event.last_qty, event.last_price, event.exec_id, event.venue_order_id) == (4, Decimal("100.50"), "X1", "V1")
@@ -285,10 +286,29 @@ def test_everything_is_told_in_order_when_an_execution_is_booked() -> None:
         Decimal("0.20"),
         "USD",
     )
-    assert bench.all_said(PositionSnapshot) == [event.position]
+    shown = bench.wake()
+    assert [p.topic for p in shown if isinstance(p, Publish)] == ["positions.snapshot", "account.snapshot"]
+    assert [msgspec.structs.replace(p, as_of_ns=event.position.as_of_ns) for p in bench.all_said(PositionSnapshot)] == [event.position]
     account = bench.all_said(AccountSnapshot)[-1]
-    assert (account.account, account.venue, account.balances) == ("paper", VENUE, event.balances)
+    assert (account.account, account.venue, [(b.asset, b.total) for b in account.balances]) == ("paper", VENUE, [("USD", cash)])
     assert bench.cash == cash
+
+
+def test_views_are_shown_once_when_many_executions_came_meanwhile() -> None:
+    """Each changed position once, the account once; then not again until something changes, and at the end of the session at once."""
+    bench = OmsBench()
+    order_id = bench.working()
+    for number in (1, 2, 3):
+        bench.fill(order_id, 1, exec_id=f"X{number}", cum_qty=number)
+    told = len(bench.all_said(AccountSnapshot))
+    bench.wake()
+    assert [p.position_qty for p in bench.all_said(PositionSnapshot)] == [3]
+    assert len(bench.all_said(AccountSnapshot)) == told + 1
+    assert bench.oms.next_wake_ns is None
+    bench.fill(order_id, 1, exec_id="X4", cum_qty=4)
+    bench.give(a_message("control.clock", a_clock(phase=SessionPhase.ENDED)))
+    assert [p.position_qty for p in bench.all_said(PositionSnapshot)] == [3, 4]
+    assert bench.oms.next_wake_ns is None
 
 
 def test_execution_is_booked_once_when_it_is_reported_again() -> None:

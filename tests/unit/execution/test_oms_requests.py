@@ -317,6 +317,8 @@ def test_cancel_is_asked_again_with_backoff_when_the_venue_refuses_it() -> None:
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert len({c.client_order_id for c in the_cancels(bench)}) == 9
     bench.fill(order_id, 10)
+    bench.wake()
+    assert len(the_cancels(bench)) == 9
     assert bench.oms.next_wake_ns is None
 
 

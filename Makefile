@@ -33,10 +33,13 @@ $(MADE):
 
 install: $(INSTALLED) ## install the locked requirements (all extras) and this project, editable
 
+# The lock is complete, so nothing is resolved anew (--no-deps): a resolver would look at releases newer than the lock. `pip check`
+# says so if it ever is not.
 $(INSTALLED): $(MADE) requirements.lock pyproject.toml
 	@echo "installing the locked requirements into $(VENV); the first time this takes about a minute"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check --disable-pip-version-check >&2
 	@touch $@
 
 # The index a developer uses is nobody else's: the lock names packages, versions and hashes, never an address.

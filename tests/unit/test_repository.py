@@ -115,6 +115,13 @@ class TestPackaging:
             assert len(fitting) == 1, declared
             assert declared.specifier.contains(next(iter(fitting[0].specifier)).version), declared
 
+    def test_lock_is_installed_as_it_stands_when_newer_releases_exist(self) -> None:
+        """Nothing is resolved anew at install: a release newer than the lock must not be looked at, and a hole in the lock is told."""
+        recipe = re.search(r"^\$\(INSTALLED\):.*\n((?:\t.*\n)+)", _read("Makefile"), re.MULTILINE)
+        assert recipe is not None
+        assert "--no-deps --require-hashes -r requirements.lock" in recipe[1]
+        assert "-m pip check" in recipe[1]
+
     def test_lock_names_no_address_when_shared(self) -> None:
         """No index, link or path of whoever resolved the lock is in it."""
         assert re.findall(r"https?://|file:|--(?:extra-)?index-url|--find-links|--trusted-host", _read("requirements.lock")) == []

@@ -73,7 +73,7 @@ Body = (
 """Everything that may stand in an envelope."""
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What surrounds a message on the wire.
 
     `seq` is contiguous from 1 per (topic, producer); `epoch` is the id of the producer's journal. The bytes hold nothing

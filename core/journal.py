@@ -32,7 +32,6 @@ __all__ = [
     "MESSAGE_KIND",
     "ArchiveRow",
     "Batch",
-    "BatchMark",
     "CallRow",
     "InputRow",
     "Journal",
@@ -107,16 +106,6 @@ class QuarantineRow(NamedTuple):
     data: bytes
 
 
-class BatchMark(NamedTuple):
-    """How many rows of each kind a batch held. An input adds its watermark, and what it closes, last of all."""
-
-    inputs: int
-    outputs: int
-    calls: int
-    outcomes: int
-    archive: int
-
-
 class Batch(msgspec.Struct):
     """One transaction: what was handled, said, attempted, finished, and how far each stream has come."""
 
@@ -135,17 +124,16 @@ class Batch(msgspec.Struct):
         """Whether there is nothing to commit."""
         return not (self.inputs or self.acked or self.quarantine or self.snapshot)
 
-    def mark(self) -> BatchMark:
-        """Where the batch stands now, for `cut`."""
-        return BatchMark(len(self.inputs), len(self.outputs), len(self.calls), len(self.outcomes), len(self.archive))
+    def cut(self, complete_n: int, archived: int) -> None:
+        """Forget what an input added that was not handled to its end: all after input `complete_n`, and all but `archived` archive rows.
 
-    def cut(self, mark: BatchMark) -> None:
-        """Forget what one input added since the mark, before it was handled to its end."""
-        del self.inputs[mark.inputs :]
-        del self.outputs[mark.outputs :]
-        del self.calls[mark.calls :]
-        del self.outcomes[mark.outcomes :]
-        del self.archive[mark.archive :]
+        An input adds its watermark, and what it closes, last of all, so those need no cutting.
+        """
+        self.inputs = [row for row in self.inputs if row.n <= complete_n]
+        self.outputs = [row for row in self.outputs if row.n <= complete_n]
+        self.calls = [row for row in self.calls if row.n <= complete_n]
+        self.outcomes = [(call_id, n) for call_id, n in self.outcomes if n <= complete_n]
+        del self.archive[archived:]
 
 
 class Recovered(msgspec.Struct, frozen=True):

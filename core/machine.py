@@ -79,14 +79,14 @@ class Needs(_Struct, frozen=True):
     feed_step: int | None = None
 
 
-class FeedRow(msgspec.Struct, frozen=True, array_like=True):
+class FeedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One datum of a recorded or synthetic feed, attached to the input that asked for its step."""
 
     topic: str
     body: MarketData
 
 
-class Attached(msgspec.Struct, frozen=True, omit_defaults=True):
+class Attached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The facts the shell found for an input's needs; they are journaled with it, so a replay sees the same.
 
     A symbol without a mark, or a key without an archived row, is simply absent: missing is never zero.
@@ -101,7 +101,7 @@ NO_NEEDS = Needs()
 NOTHING_ATTACHED = Attached()
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(_Struct, frozen=True):
     """A message of the bus, in sequence. `message_id` names it for causation; `ts_ns` is its cause's time."""
 
     topic: str
@@ -119,7 +119,7 @@ class Wake(_Struct, frozen=True, tag=True):
     due_ns: int
 
 
-class Command(msgspec.Struct, frozen=True, tag=True):
+class Command(_Struct, frozen=True, tag=True):
     """An operator's request (`actor` from the socket's peer credentials), or a venue request over the venue's socket."""
 
     command_id: str
@@ -165,33 +165,33 @@ class BacklogState(_Struct, frozen=True, tag=True):
 Fact = KillSwitchState | Settled | FeedExhausted | VenueLinkState | LinkStopped | BacklogState
 
 
-class Observed(msgspec.Struct, frozen=True, tag=True):
+class Observed(_Struct, frozen=True, tag=True):
     """Something the shell saw outside the bus: at start, and whenever it changes."""
 
     fact: Fact
 
 
-class ConfigLoaded(msgspec.Struct, frozen=True, tag=True):
+class ConfigLoaded(_Struct, frozen=True, tag=True):
     """The configuration this run started with: its hash and its canonical JSON."""
 
     config_hash: str
     content: str
 
 
-class CallReplied(msgspec.Struct, frozen=True, tag=True):
+class CallReplied(_Struct, frozen=True, tag=True):
     """A venue call has its outcome; `OutcomeUnknown` is one of them."""
 
     call_id: str
     reply: VenueReply
 
 
-class CallInterrupted(msgspec.Struct, frozen=True, tag=True):
+class CallInterrupted(_Struct, frozen=True, tag=True):
     """A venue call had been committed and had no outcome when the process died: whether it reached the venue is unknown."""
 
     call_id: str
 
 
-class VenuePushed(msgspec.Struct, frozen=True, tag=True):
+class VenuePushed(_Struct, frozen=True, tag=True):
     """The venue sent an event by itself."""
 
     event: VenueEvent
@@ -200,7 +200,7 @@ class VenuePushed(msgspec.Struct, frozen=True, tag=True):
 Input = Message | Wake | Command | Observed | ConfigLoaded | CallReplied | CallInterrupted | VenuePushed
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(_Struct, frozen=True):
     """Say `body` on `topic`, in sequence, after the commit."""
 
     topic: str
@@ -208,7 +208,7 @@ class Publish(msgspec.Struct, frozen=True):
     correlation_id: str = ""
 
 
-class CallVenue(msgspec.Struct, frozen=True, tag=True):
+class CallVenue(_Struct, frozen=True, tag=True):
     """Ask the venue; the attempt is committed before the call.
 
     A call with an `approval` passes the last gate before it leaves. `after_topic` names the topic whose publications of
@@ -221,20 +221,20 @@ class CallVenue(msgspec.Struct, frozen=True, tag=True):
     approval: Approval | None = None
 
 
-class Push(msgspec.Struct, frozen=True):
+class Push(_Struct, frozen=True):
     """Venue side only: send this event to the connected account, after the commit."""
 
     event: VenueEvent
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(_Struct, frozen=True):
     """Reply to a command, after the commit."""
 
     command_id: str
     reply: Contract | VenueReply | str
 
 
-class Archive(msgspec.Struct, frozen=True):
+class Archive(_Struct, frozen=True):
     """Move something finished to the archive, where (`kind`, `key`) is unique for ever."""
 
     kind: str
@@ -242,13 +242,13 @@ class Archive(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Halt(msgspec.Struct, frozen=True):
+class Halt(_Struct, frozen=True):
     """Stop this daemon after the commit: a person must look."""
 
     reason: str
 
 
-class Log(msgspec.Struct, frozen=True):
+class Log(_Struct, frozen=True):
     """One structured log line; the shell adds time and daemon. Levels: debug info warning error critical."""
 
     level: str

@@ -23,6 +23,8 @@ _EXPONENT_MAX = 14
 _EXPONENT_MIN = -12
 _ABOVE = Decimal(1).scaleb(_EXPONENT_MAX + 1)
 _BELOW = -_ABOVE
+# A number written out in so many characters, sign and point included, has at most 12 digits before the point and 11 after.
+_SHORT = 13
 # Just below zero, so that one comparison tells whether an amount is negative.
 _NEGATIVE = Decimal("-1E-40")
 
@@ -71,6 +73,10 @@ def require_finite(name: str, value: Decimal) -> Decimal:
     """The value itself, or ValueError when it is NaN, infinite, or too large or fine to be a real amount."""
     if not value.is_finite():
         raise ValueError(f"{name}: {value} is not a finite number")
+    # Nearly every amount is this short, and its text is had faster than its digits.
+    text = str(value)
+    if len(text) <= _SHORT and "E" not in text:
+        return value
     if value and (value.adjusted() > _EXPONENT_MAX or int(value.as_tuple().exponent) < _EXPONENT_MIN):
         raise ValueError(f"{name}: {value} is out of range, at most 15 digits before and 12 after the point are allowed")
     return value

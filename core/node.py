@@ -47,7 +47,6 @@ from core.machine import (
     CallVenue,
     Command,
     ConfigLoaded,
-    Effect,
     FeedRow,
     Halt,
     Input,
@@ -482,19 +481,20 @@ class Node:
         batch, after = Batch(), list[Action]()
         self._uncommitted.clear()
         while len(batch.inputs) < self.spec.batch_max and not self._halt_reason:
-            event, arrived_ns, data = self._next_input()
+            now_ns = self._time()
+            event, arrived_ns, data = self._next_input(now_ns)
             if event is None:
                 break
             if isinstance(event, QuarantineRow):
                 return self._stop_at_poison(batch, event)
-            before = batch.mark()
+            complete_n, archived = self.n, len(batch.archive)
             try:
-                self._take(batch, after, event, arrived_ns, data)
+                self._take(batch, after, event, arrived_ns, data, now_ns)
             except JournalError:
                 # No fault of the input's: it will be handled when the journal is well again.
                 raise
             except HANDLER_FAULTS as error:
-                batch.cut(before)
+                batch.cut(complete_n, archived)
                 return self._stop_at_fault(batch, event, data, error)
         self._finish(batch)
         if batch.is_empty:
@@ -508,8 +508,7 @@ class Node:
 
     # Taking one input.
 
-    def _next_input(self) -> tuple[Input | QuarantineRow | None, int, bytes]:
-        now = self._time()
+    def _next_input(self, now: int) -> tuple[Input | QuarantineRow | None, int, bytes]:
         while self._future and self._future[0][0] <= now:
             _, stream, _, (envelope, data, arrived_ns) = heapq.heappop(self._future)
             if self._subscriptions[stream].view is View.JOURNALED:
@@ -532,14 +531,14 @@ class Node:
     def _time(self) -> int:
         return max(self.now_ns, self._clock.now_ns())
 
-    def _take(self, batch: Batch, after: list[Action], event: Input, arrived_ns: int, data: bytes) -> None:
+    def _take(self, batch: Batch, after: list[Action], event: Input, arrived_ns: int, data: bytes, now_ns: int) -> None:
         """Handle one input: add to the commit what it adds, and to what follows the commit what follows."""
         if isinstance(event, Message):
             stream = StreamId(event.topic, event.producer)
             if isinstance(event.body, SessionClock):
                 self._clock.observe(event.body.now_ns)
+                now_ns = self._time()
             self._require_next(stream, event.seq)
-        now_ns = self._time()
         attached = self._attach(self.machine.needs(event))
         effects = self.machine.handle(event, attached, now_ns)
         self.n += 1
@@ -551,7 +550,14 @@ class Node:
         else:
             batch.inputs.append(InputRow(self.n, type(event).__name__, "", "", 0, now_ns, arrived_ns, encode_input(event), encode_attached(attached)))
         for effect in effects:
-            self._apply(batch, after, event, effect)
+            # The two that nearly every input has come before all others.
+            if isinstance(effect, Publish):
+                self._publish(batch, event, effect)
+            elif isinstance(effect, Archive):
+                batch.archive.append(ArchiveRow(effect.kind, effect.key, effect.data))
+                self._uncommitted[effect.kind, effect.key] = effect.data
+            else:
+                self._apply(batch, after, effect)
         if len(batch.calls) > called:
             # Only now: the fence is the last thing this input says on the topic, wherever the call stands among its effects.
             self._waiting += [self._fenced(effect) for effect in effects if isinstance(effect, CallVenue)]
@@ -598,13 +604,8 @@ class Node:
         found = self._surroundings.archived(keys)
         return found | {f"{kind}/{key}": self._uncommitted[kind, key] for kind, key in keys if (kind, key) in self._uncommitted}
 
-    def _apply(self, batch: Batch, after: list[Action], event: Input, effect: Effect) -> None:
+    def _apply(self, batch: Batch, after: list[Action], effect: CallVenue | Push | Answer | Log | Halt) -> None:
         match effect:
-            case Publish():
-                self._publish(batch, event, effect)
-            case Archive(kind, key, row):
-                batch.archive.append(ArchiveRow(kind, key, row))
-                self._uncommitted[kind, key] = row
             case CallVenue():
                 batch.calls.append(CallRow(effect.call_id, self.n, encode_call(effect)))
                 self._open_calls[effect.call_id] = self.n

@@ -50,7 +50,7 @@ class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: Decimal
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One balanced entry, and the execution it books. `key` begins with its number, so that a missing one is visible.
 
     A REVERSAL carries the opposite `side` and the negative `fee` of what it undoes, so that for every kind cash moves by

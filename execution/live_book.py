@@ -30,7 +30,7 @@ class CallKind(StrEnum):
     SUBSCRIBE = "SUBSCRIBE"
 
 
-class OpenCall(msgspec.Struct, frozen=True, array_like=True):
+class OpenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A venue call without an outcome: what it is for, and about which order."""
 
     kind: CallKind

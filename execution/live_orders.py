@@ -41,7 +41,7 @@ SWEEP_NS = 1_000 * NS_PER_MS
 QUICK_SWEEPS = 10
 
 
-class _Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
 
 

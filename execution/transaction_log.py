@@ -34,7 +34,7 @@ class LogEvent(StrEnum):
     TRADE_CLOSE = "TRADE_CLOSE"
 
 
-class LogRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LogRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One row. `reason` says why; quantities and prices are the execution's, or the position's on TRADE_OPEN and TRADE_CLOSE."""
 
     event: LogEvent

@@ -36,7 +36,7 @@ class PendingReplace(msgspec.Struct, frozen=True, gc=False):
     is_seen: bool = False
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One order that may still trade: its confirmed terms, what it has executed, and `working_qty`, the most it may yet execute.
 
     `order_type` and `time_in_force` are None for an order that risk did not approve itself. `revision` counts approved replaces.

@@ -29,7 +29,7 @@ class DecidedIntent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     verdict: Verdict
 
 
-class RecentOrder(msgspec.Struct, frozen=True, array_like=True):
+class RecentOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An order allowed lately, by its terms."""
 
     strategy_id: str

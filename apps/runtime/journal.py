@@ -35,12 +35,12 @@ SCHEMA_VERSION = 1
 # A cache that holds what commits touch again and again: the default one spills into the log and reads it back.
 _PRAGMAS = "pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000; pragma cache_size=-65536;"
 
-# `autoincrement`: a snapshot remembers the last output by id, so an id must never be given again, not even after a rotation
-# has moved every row away.
+# A snapshot remembers the last output by id, so an id must never be given again, not even after a rotation has moved every row
+# away: the journal counts them itself, from the highest it finds in rows and snapshots (`autoincrement` costs a write per row).
 _ROWS = """
 create table if not exists {s}inputs(n integer primary key, kind text not null, topic text not null, producer text not null,
   seq integer not null, now_ns integer not null, arrived_ns integer not null, data blob not null, attached blob not null, chain blob not null);
-create table if not exists {s}outputs(id integer primary key autoincrement, topic text not null, seq integer not null, n integer not null, data blob not null, unique(topic, seq));
+create table if not exists {s}outputs(id integer primary key, topic text not null, seq integer not null, n integer not null, data blob not null, unique(topic, seq));
 create table if not exists {s}calls(call_id text primary key, n integer not null, data blob not null, outcome_n integer) without rowid;
 """
 _SCHEMA = (
@@ -78,6 +78,7 @@ class SqliteJournal:
             self._db.executescript(_PRAGMAS + _SCHEMA)
             self.epoch, self.incarnation = self._begin_run(started_ns)
             self._chain = self._last_chain()
+            self._output_id = self._last_output_id()
         except sqlite3.Error as error:
             self.close()
             raise JournalError(f"{path}: {error}") from error
@@ -128,7 +129,7 @@ class SqliteJournal:
             if batch.quarantine:
                 many("insert into quarantine(topic, producer, seq, reason, data) values(?, ?, ?, ?, ?)", batch.quarantine)
             if batch.snapshot is not None:
-                execute("insert or replace into snapshots select ?, ?, ?, coalesce(max(id), 0) from outputs", (*batch.snapshot, self._chain))
+                execute("insert or replace into snapshots values(?, ?, ?, ?)", (*batch.snapshot, self._chain, self._output_id))
                 execute("delete from snapshots where n < ?", (batch.snapshot[0],))
             execute("commit")
         except sqlite3.Error as error:
@@ -199,7 +200,8 @@ class SqliteJournal:
         if chained:
             self._db.executemany("insert into inputs values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", chained)
         if batch.outputs:
-            self._db.executemany("insert into outputs(topic, seq, n, data) values(?, ?, ?, ?)", batch.outputs)
+            self._db.executemany("insert into outputs values(?, ?, ?, ?, ?)", [(k, *output) for k, output in enumerate(batch.outputs, self._output_id + 1)])
+            self._output_id += len(batch.outputs)
             heads = {output.topic: output.seq for output in batch.outputs}
             self._db.executemany("insert or replace into heads values(?, ?)", heads.items())
         if batch.calls:
@@ -225,6 +227,10 @@ class SqliteJournal:
         self._db.execute("insert into runs values(?, ?)", (incarnation, started_ns))
         self._db.execute("commit")
         return meta["epoch"], incarnation
+
+    def _last_output_id(self) -> int:
+        found = self._db.execute("select max(coalesce((select max(id) from outputs), 0), coalesce((select max(output_id) from snapshots), 0))").fetchone()
+        return int(found[0])
 
     def _last_chain(self) -> bytes:
         row = self._db.execute("select chain from inputs order by n desc limit 1").fetchone()

@@ -17,7 +17,7 @@ from core.money import ZERO
 __all__ = ["Amendment", "Closure", "Command", "Execution", "Facet", "Origin", "Request", "RequestKind", "RequestState", "Terms"]
 
 
-class _Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
 
 

@@ -27,7 +27,7 @@ _AVG_PLACES = Decimal("1E-12")
 _PENDING_FACET = {RequestKind.CANCEL: Facet.PENDING_CANCEL, RequestKind.REPLACE: Facet.PENDING_REPLACE}
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The facts of one lineage of orders. A new fact makes a new Order (core/order/fold.py).
 
     Invariants: `executions` holds one entry per execution key for ever; `cum_qty` and `notional` are the sums over its live
@@ -81,10 +81,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def status(self) -> OrderStatus:
         """Where the order stands, derived."""
-        if self._is_filled:
+        # Asked of every order several times for every report: the short cuts say what `_is_filled` and `effective_closure` say.
+        if self.cum_qty >= self.terms.order_qty > 0 or (self.is_amended and self._is_filled):
             return OrderStatus.FILLED
-        closure = self.effective_closure
-        if closure is not None:
+        closure = self.closure
+        if closure is not None and closure.rank >= self.terms.rank:
             return closure.status
         if self.cum_qty > 0:
             return OrderStatus.PARTIALLY_FILLED
@@ -154,23 +155,23 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def facets(self) -> tuple[Facet, ...]:
         """Everything that stands beside the status, in one fixed order."""
-        found = self._doubts + self._pending
-        for facet, holds in (
-            (Facet.SUSPENDED, self.is_suspended),
-            (Facet.EXTERNAL, self.origin.external),
-            (Facet.LATE_FILL, self.was_late),
-            (Facet.OVERFILLED, self.is_overfilled),
-            (Facet.BUSTED, self.was_busted),
-            (Facet.DISAGREEMENT, self.is_disagreeing),
-        ):
-            if holds:
-                found += (facet,)
-        return found
+        found = [*self._doubts, *self._pending] if self.requests or self.was_in_doubt or self.was_lost else []
+        if self.is_suspended:
+            found.append(Facet.SUSPENDED)
+        if self.origin.external:
+            found.append(Facet.EXTERNAL)
+        if self.was_late:
+            found.append(Facet.LATE_FILL)
+        if self.is_overfilled:
+            found.append(Facet.OVERFILLED)
+        if self.was_busted:
+            found.append(Facet.BUSTED)
+        if self.is_disagreeing:
+            found.append(Facet.DISAGREEMENT)
+        return tuple(found)
 
     @property
     def _doubts(self) -> tuple[Facet, ...]:
-        if not (self.was_in_doubt or self.was_lost or self.requests):
-            return ()
         found: tuple[Facet, ...] = (Facet.IN_DOUBT,) if self.is_in_doubt else ()
         return (*found, Facet.LOST) if self.was_lost and not self.is_known and self.closure is None else found
 

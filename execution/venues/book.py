@@ -12,7 +12,7 @@ from execution.venues.orders import VenueOrder
 __all__ = ["Book", "Ended"]
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """An order that has ended, every client order id it went by, and the number of the event that said so."""
 
     order: BrokerOrderUpdate

@@ -42,7 +42,7 @@ TOO_LATE = "TOO_LATE"
 _VENUE_PREFIX = "V-"
 
 
-class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A live order: its present terms and what became of it.
 
     `lineage` holds the client order ids it went by before replaces; `priority` is its place in time among the orders of its

@@ -24,7 +24,7 @@ from core.venue import BrokerOrderReq
 from risk.exposure import Reservation, SymbolExposure
 from risk.memory import DecidedIntent
 
-__all__ = ["NS_PER_MS", "Case", "OrderCase", "Quote", "Rules", "Situation", "Wish", "is_amount", "order_case", "read_mark", "wish_of_order", "wish_of_replace"]
+__all__ = ["NS_PER_MS", "Case", "Closing", "OrderCase", "Quote", "Rules", "Situation", "Wish", "is_amount", "order_case", "read_mark", "wish_of_order", "wish_of_replace"]
 
 NS_PER_MS = 1_000_000
 _EXPONENT_MAX = 14
@@ -47,7 +47,7 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     """An order as an intent asks for it: where, and exactly what would be sent.
 
     `open_qty` is the most the order could still execute (for a replace, under the old or the new terms), of which
-    `reserved_qty` is counted already.
+    `reserved_qty` is counted already. `reduce_only` promises that it closes what its owner holds and no more.
     """
 
     account: str
@@ -55,6 +55,7 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     order: BrokerOrderReq
     open_qty: Decimal
     reserved_qty: Decimal = ZERO
+    reduce_only: bool = False
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +66,15 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 _NO_QUOTE = Quote()
+
+
+class Closing(msgspec.Struct, frozen=True, gc=False):
+    """What a reduce-only order takes off its owner's position: `held_qty` there is to close, its entries under way included;
+    `working_qty` other orders of the owner's are closing already, `order_qty` this one adds."""
+
+    held_qty: Decimal
+    working_qty: Decimal
+    order_qty: Decimal
 
 
 class Situation(msgspec.Struct, frozen=True, gc=False):
@@ -105,7 +115,7 @@ class OrderCase(Case, frozen=True, kw_only=True, gc=False):
     `price` is the mark when it may be used. `worst_qty` is the signed position with everything on the order's side and the order
     filled, `opposite_qty` the size it could reach on the other side; both are None when they are beyond belief.
     `order_notional` and `worst_notional` are valued at a buy's own price where that is dearer than the mark, None without a value.
-    `last_allowed_ns` is when the same order was allowed last.
+    `last_allowed_ns` is when the same order was allowed last, `closing` what a reduce-only order is held against.
     """
 
     account: str
@@ -121,6 +131,7 @@ class OrderCase(Case, frozen=True, kw_only=True, gc=False):
     order_notional: Decimal | None = None
     worst_notional: Decimal | None = None
     last_allowed_ns: int | None = None
+    closing: Closing | None = None
 
 
 def wish_of_order(intent: OrderIntent, client_order_id: str) -> Wish:
@@ -135,7 +146,7 @@ def wish_of_order(intent: OrderIntent, client_order_id: str) -> Wish:
         limit_price=intent.limit_price,
         stop_price=intent.stop_price,
     )
-    return Wish(intent.account, intent.venue, order, intent.order_qty)
+    return Wish(intent.account, intent.venue, order, intent.order_qty, ZERO, intent.reduce_only or intent.protective)
 
 
 def wish_of_replace(intent: ReplaceIntent, target: Reservation, client_order_id: str, rules: Rules) -> Wish | None:
@@ -152,7 +163,7 @@ def wish_of_replace(intent: ReplaceIntent, target: Reservation, client_order_id:
         limit_price=target.limit_price if intent.limit_price is None else intent.limit_price,
         stop_price=target.stop_price if intent.stop_price is None else intent.stop_price,
     )
-    return Wish(rules.account, rules.venue, order, max(order.order_qty - target.cum_qty, target.working_qty), target.working_qty)
+    return Wish(rules.account, rules.venue, order, max(order.order_qty - target.cum_qty, target.working_qty), target.working_qty, target.reduce_only)
 
 
 def read_mark(mark: Mark | None, now_ns: int) -> Quote:
@@ -214,7 +225,14 @@ def order_case(
         order_notional=order_notional,
         worst_notional=worst_notional,
         last_allowed_ns=last_allowed_ns,
+        closing=_closing(wish, intent.strategy_id, exposure) if wish.reduce_only else None,
     )
+
+
+def _closing(wish: Wish, owner: str, exposure: SymbolExposure) -> Closing:
+    held = exposure.owners.get(owner, ZERO) * -wish.order.side.sign
+    entering, closing = (exposure.selling, exposure.buying) if wish.order.side is Side.BUY else (exposure.buying, exposure.selling)
+    return Closing(held + entering.get(owner, ZERO), closing.get(owner, ZERO), wish.open_qty - wish.reserved_qty)
 
 
 def _outlook(wish: Wish, exposure: SymbolExposure) -> tuple[bool, Decimal | None, Decimal | None]:

@@ -53,6 +53,7 @@ class DenialCode(StrEnum):
     POSITION_QTY_MAX = "POSITION_QTY_MAX", "The position could become larger than the limit, with everything working filled."
     POSITION_NOTIONAL_MAX = "POSITION_NOTIONAL_MAX", "The position could become worth more than the limit, with everything working filled."
     OPEN_POSITIONS_MAX = "OPEN_POSITIONS_MAX", "More symbols than the limit would be held or worked."
+    CLOSING_QTY = "CLOSING_QTY", "The order only closes, and its strategy holds no more than what is being closed already."
     CANNOT_EVALUATE = "CANNOT_EVALUATE", "A control lacks what it judges by, so it denies what it applies to."
 
 

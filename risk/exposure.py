@@ -57,16 +57,20 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     pending: PendingReplace | None = None
     in_doubt: bool = False
     has_ended: bool = False
+    reduce_only: bool = False
 
 
 class SymbolExposure(msgspec.Struct, omit_defaults=True):
-    """One symbol of the account. `owners` holds every owner's part of `position_qty` that is not zero."""
+    """One symbol of the account. `owners` holds every owner's part of `position_qty` that is not zero, `buying` and `selling` every
+    owner's part of the working quantities."""
 
     position_qty: Decimal = ZERO
     working_buy_qty: Decimal = ZERO
     working_sell_qty: Decimal = ZERO
     in_doubt: int = 0
     owners: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    buying: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    selling: dict[str, Decimal] = msgspec.field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -80,7 +84,7 @@ class SymbolExposure(msgspec.Struct, omit_defaults=True):
 
     def copy(self) -> SymbolExposure:
         """An independent copy."""
-        return replace(self, owners=dict(self.owners))
+        return replace(self, owners=dict(self.owners), buying=dict(self.buying), selling=dict(self.selling))
 
 
 class ExposureState(msgspec.Struct, frozen=True):
@@ -171,11 +175,16 @@ class Exposure:
             self._tidy(before.symbol, self._count(before, -1))
 
     def _count(self, reservation: Reservation, sign: int) -> SymbolExposure:
-        row = self._row(reservation.symbol)
+        row, owner, working_qty = self._row(reservation.symbol), reservation.strategy_id, sign * reservation.working_qty
         if reservation.side is Side.BUY:
-            row.working_buy_qty += sign * reservation.working_qty
+            row.working_buy_qty += working_qty
+            parts = row.buying
         else:
-            row.working_sell_qty += sign * reservation.working_qty
+            row.working_sell_qty += working_qty
+            parts = row.selling
+        part = parts.pop(owner, ZERO) + working_qty
+        if part:
+            parts[owner] = part
         row.in_doubt += sign * reservation.in_doubt
         return row
 
@@ -193,6 +202,7 @@ def reservation_of(intent: OrderIntent) -> Reservation:
         time_in_force=intent.time_in_force,
         limit_price=intent.limit_price,
         stop_price=intent.stop_price,
+        reduce_only=intent.reduce_only or intent.protective,
     )
 
 

@@ -180,6 +180,7 @@ class Desk:
         take_profit: Decimal | None = None,
         ttl_ms: int | None = None,
         protective: bool = False,
+        reduce_only: bool = False,
         reason: str = "",
     ) -> OrderIntent | None:
         """Draft an order intent; None when it would open risk while entries are switched off."""
@@ -206,6 +207,7 @@ class Desk:
                 take_profit=take_profit,
                 ttl_ms=ttl_ms,
                 protective=protective,
+                reduce_only=reduce_only,
                 trigger=self._trigger,
                 reason=reason,
             )
@@ -317,7 +319,7 @@ class Desk:
         """Draft a market order that takes the position towards zero; None when less than a lot is held."""
         qty = self.closing_qty(symbol)
         side = Side.SELL if self.position(symbol).qty > ZERO else Side.BUY
-        return self.submit(symbol, side, OrderType.MARKET, qty, reason=reason) if qty else None
+        return self.submit(symbol, side, OrderType.MARKET, qty, reduce_only=True, reason=reason) if qty else None
 
     def is_exit(self, order: WorkingOrder) -> bool:
         """Whether a working order protects or closes what is held, rather than opening more."""

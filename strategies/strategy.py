@@ -190,9 +190,14 @@ class Context(Protocol):
         take_profit: Decimal | None = None,
         ttl_ms: int | None = None,
         protective: bool = False,
+        reduce_only: bool = False,
         reason: str = "",
     ) -> OrderIntent | None:
-        """Ask for any order; StrategyError when the terms are malformed or off the instrument's grid."""
+        """Ask for any order; StrategyError when the terms are malformed or off the instrument's grid.
+
+        `reduce_only` promises to close what is held and no more: risk refuses what could sell (or buy back) it twice. Protective
+        orders promise it too.
+        """
 
     def close(self, symbol: str, reason: str) -> OrderIntent | None:
         """Ask for the market order that takes the position towards zero; None when less than a lot is held."""

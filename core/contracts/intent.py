@@ -74,6 +74,7 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
     `order_qty` in instrument units; prices in the instrument's currency; `ttl_ms` is how long a resting order may
     live (None: by time in force); after `expires_ns` the wish is stale and is never sent.
     `stop_loss` and `take_profit` are the plan at signal time; `trigger` names the datum that caused the wish.
+    `reduce_only` promises that the order closes what its strategy holds and no more; a `protective` order promises it too.
     """
 
     intent_id: str
@@ -93,6 +94,7 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
     take_profit: Decimal | None = None
     ttl_ms: int | None = None
     protective: bool = False
+    reduce_only: bool = False
     trigger: str = ""
     reason: str = ""
     execution_id: str = ""

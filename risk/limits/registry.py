@@ -19,6 +19,7 @@ from risk.denials import DenialCode, deny
 from risk.limits import (
     addressee,
     backlog,
+    closing_qty,
     duplicate_intent,
     duplicate_window_ms,
     in_doubt,
@@ -114,6 +115,7 @@ REGISTRY = Registry(
         Control("strategy_authority", strategy_authority.check, (_D.UNKNOWN_STRATEGY,), "SEC 15c3-5 (c)(2)(iii), RTS 6 art. 15(5)", _ENTRIES, "strategy", _NEVER),
         Control("stopped_link", stopped_link.check, (_D.LINK_STOPPED,), "FIA", _ENTRIES, "account", _NEVER),
         Control("backlog", backlog.check, (_D.BACKLOG,), "FIA", _ENTRIES, "account", _NEVER),
+        Control("closing_qty", closing_qty.check, (_D.CLOSING_QTY,), "order lifecycle: no double sell", _EVERY, "strategy and symbol", _NEVER),
         Control("in_doubt", in_doubt.check, (_D.IN_DOUBT,), "SEC 15c3-5 (c)(1)(i)", _ENTRIES, "symbol", _NEVER),
         Control(
             "intent_age_ms_max",

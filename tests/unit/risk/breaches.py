@@ -7,7 +7,7 @@ from math import nan
 from typing import Any, NamedTuple
 
 from apps.runtime.settings_loader import load_settings
-from core.contracts import KillSwitchState, KillSwitchStatus, OrderIntent, OrderStatus, OrderType, RiskDecision, TradingState, TripKillSwitch
+from core.contracts import KillSwitchState, KillSwitchStatus, OrderIntent, OrderStatus, OrderType, RiskDecision, Side, TradingState, TripKillSwitch
 from core.machine import BacklogState, LinkStopped
 from core.settings import Settings
 from risk.denials import DenialCode
@@ -150,6 +150,12 @@ def _old(desk: RiskDesk) -> RiskDecision:
     return desk.ask(wish(expires_ns=NOW + 10**15))
 
 
+def _sold_twice(desk: RiskDesk) -> RiskDecision:
+    desk.hold(10, SYMBOL, STRATEGY)
+    desk.ask(wish("stop", side=Side.SELL, order_type=OrderType.STOP, stop_price="90", protective=True))
+    return desk.ask(wish("exit", side=Side.SELL, reduce_only=True))
+
+
 def _above_position_qty(desk: RiskDesk) -> RiskDecision:
     desk.mark(1.0, symbol=SYMBOL)
     desk.hold(str(SHIPPED.limits.position_qty_max), SYMBOL, STRATEGY)
@@ -205,6 +211,7 @@ BREACHES: tuple[Breach, ...] = (
     Breach("strategy_authority", _C.UNKNOWN_STRATEGY, _asked(strategy_id="nobody")),
     Breach("stopped_link", _C.LINK_STOPPED, _stopped),
     Breach("backlog", _C.BACKLOG, _behind),
+    Breach("closing_qty", _C.CLOSING_QTY, _sold_twice),
     Breach("in_doubt", _C.IN_DOUBT, _beside_doubt),
     Breach("intent_age_ms_max", _C.INTENT_STALE, _old),
     Breach("intent_age_ms_max", _C.INTENT_FROM_FUTURE, _asked(created_ns=NOW + 1)),

@@ -317,3 +317,49 @@ def test_a_replace_is_held_to_the_limits_of_an_order() -> None:
     assert codes(desk.ask(a_replace_intent("a", "r2", order_qty=51))) == ["ORDER_NOTIONAL_MAX"]
     assert codes(desk.ask(a_replace_intent("a", "r3", order_qty="9.5"))) == ["OFF_GRID"]
     assert codes(desk.ask(a_replace_intent("a", "r4", order_qty=50))) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "others", "qty", "expected"),
+    [
+        ("10", [], 10, []),
+        ("10", [], 11, ["CLOSING_QTY"]),
+        ("10", [(Side.SELL, 4)], 6, []),
+        ("10", [(Side.SELL, 4)], 7, ["CLOSING_QTY"]),
+        ("0", [], 1, ["CLOSING_QTY"]),
+        ("-10", [], 1, ["CLOSING_QTY"]),
+        ("0", [(Side.BUY, 5)], 5, []),
+        ("0", [(Side.BUY, 5)], 6, ["CLOSING_QTY"]),
+    ],
+)
+def test_what_closes_is_denied_only_when_more_would_be_sold_than_is_held(held: str, others: list[tuple[Side, int]], qty: int, expected: list[str]) -> None:
+    """What closes already counts, and an entry that has no end yet counts as held: its fill may just not have been heard of."""
+    desk = _desk()
+    desk.hold(held)
+    for n, (side, order_qty) in enumerate(others):
+        assert codes(desk.ask(an_intent(f"other{n}", side=side, order_qty=order_qty, reduce_only=side is Side.SELL))) == []
+
+    assert codes(desk.ask(an_intent("exit", side=Side.SELL, order_qty=qty, reduce_only=True))) == expected
+
+
+def test_what_closes_is_held_against_its_own_strategys_position() -> None:
+    """Another owner's short does not keep a strategy from closing its long, and another owner's exit does not use it up."""
+    desk = _desk()
+    desk.hold(10)
+    desk.hold(-10, owner="_external")
+    decision = desk.ask(an_intent("exit", side=Side.SELL, order_qty=10, reduce_only=True))
+
+    assert codes(decision) == []
+    assert codes(desk.ask(an_intent("again", side=Side.SELL, order_qty=11, reduce_only=True))) == ["CLOSING_QTY"]
+    assert codes(desk.ask(an_intent("plain", side=Side.SELL, order_qty=11))) == []
+
+
+def test_a_replace_of_what_closes_keeps_its_promise() -> None:
+    """A stop that may not sell more than is held may not be enlarged beyond it either."""
+    desk = _desk()
+    desk.hold(10)
+    stop = an_intent("stop", side=Side.SELL, order_qty=6, order_type=OrderType.STOP, stop_price="90", protective=True)
+    assert codes(desk.ask(stop)) == []
+
+    assert codes(desk.ask(a_replace_intent("stop", "r1", order_qty=11))) == ["CLOSING_QTY"]
+    assert codes(desk.ask(a_replace_intent("stop", "r2", order_qty=10))) == []

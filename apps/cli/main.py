@@ -153,6 +153,26 @@ def simulate(
     return run_simulation(first, seeds, json, render.console_for(sys.stderr if json else sys.stdout))
 
 
+@app.command
+def emergency_cancel(
+    *,
+    timeout: Annotated[float, Parameter(validator=Number(gt=0), help="Seconds to go on asking.")] = 10.0,
+    desk: Annotated[Path | None, Parameter(show_default=False, help="The socket of the venue's desk, when it is not this home's.")] = None,
+    json: Json = False,
+) -> int:
+    """Cancel everything that is open at the venue, with nothing but the venue: the rest of the suite may be gone.
+
+    0 when nothing is open any more, 1 when something still is, 2 when the venue cannot be asked.
+    """
+    from apps.cli.emergency import cancel_everything, desk_of, desk_path
+
+    console = render.console_for(sys.stderr if json else sys.stdout)
+    with desk_of(desk or desk_path(home_root())) as call:
+        report = cancel_everything(call, timeout, lambda text: console.print(text, markup=False, highlight=False))
+    _show(json, report, lambda to: to.print(f"{report.cancels} cancels for {len(report.found)} orders; {len(report.left)} are still open", highlight=False))
+    return report.exit_code
+
+
 @kill.command
 def trip(
     reason: Annotated[str, Parameter(show_default=False, help="Why; it is shown wherever the switch denies.")] = "",

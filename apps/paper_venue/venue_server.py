@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from typing import NamedTuple
 
+from apps.paper_venue.desk import DESK_SOCKET_NAME, VenueDesk
 from apps.runtime.shell import Shell
 from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode
 from core.errors import DecodeError
@@ -47,18 +48,21 @@ class SocketVenueServer:
         self._current: LineLink | None = None
         self._subscribed = False
         self._asked: dict[str, deque[_Asked]] = {}
+        self._desk = VenueDesk(shell.home.socket(DESK_SOCKET_NAME), shell.node.incarnation, shell.command)
 
     async def start(self) -> None:
-        """Listen. A socket file left by a killed predecessor is removed: the journal's lock already proved it dead."""
+        """Listen, here and at the desk. A socket file left by a killed predecessor is removed: the journal's lock already proved it dead."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
         self._path.chmod(0o600)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: LineLink(self), sock=listener)
+        await self._desk.start()
 
     async def stop(self) -> None:
         """Stop listening and disconnect."""
+        await self._desk.stop()
         if self._server is not None:
             self._server.close()
         self._drop()

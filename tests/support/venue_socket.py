@@ -67,11 +67,16 @@ class _Folder(NamedTuple):
         return self.folder / f"{name}.sock"
 
 
+class _Node(NamedTuple):
+    incarnation: int = 1
+
+
 class NotedShell:
     """As much of a venue's shell as its server uses: commands are noted in `commands`, acknowledgements in `acknowledged`."""
 
     def __init__(self, folder: Path) -> None:
         self.home = _Folder(folder)
+        self.node = _Node()
         self.commands: asyncio.Queue[Command] = asyncio.Queue()
         self.acknowledged: list[int] = []
         self.logs: list[str] = []

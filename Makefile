@@ -15,7 +15,7 @@ MADE := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help venv install lock pre-commit fmt lint type imports docs tables check-units check test coverage hotspots next demo run-md run-strat run-risk \
-	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim bench bench-pipeline bench-restart up down logs status
+	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim chaos bench bench-pipeline bench-restart up down logs status
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -144,6 +144,9 @@ check-kill: ## exit 0 when clear, 3 when tripped
 
 sim: $(INSTALLED) ## a sample of seeded schedules of the fault simulator
 	$(BIN)/njord simulate $(ARGS)
+
+chaos: $(INSTALLED) ## real processes and a real server under 200 kills and as many other misfortunes, about 15 minutes
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: bench-pipeline bench-restart ## every benchmark
 

@@ -143,6 +143,11 @@ class JournalReader:
         for key, data in self._query(self._db, "select key, data from archive where kind = ? order by key", (kind,)):
             yield ArchiveRow(kind, key, data)
 
+    def whole_archive(self) -> Iterator[ArchiveRow]:
+        """Finished things of every kind, in no particular order."""
+        for row in self._query(self._db, "select kind, key, data from archive"):
+            yield ArchiveRow(*row)
+
     def quarantine(self) -> list[QuarantineRow]:
         """Inputs that could not be handled and were not released."""
         return [QuarantineRow(*row) for row in self._query(self._db, "select topic, producer, seq, reason, data from quarantine where released = ''")]

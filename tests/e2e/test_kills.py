@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from core.contracts import ExecType, OrderIntent, VenueReport, Verdict
+from core.contracts import ExecType, VenueReport
 from core.topics import BROKER_REPORTS, Daemon
 from tests.e2e.conftest import SHIPPED
-from tests.support.story import decisions_of, events_of, said_of
+from tests.support.story import said_of
 from tests.support.suite import RunningSuite
+from tests.support.whole import problems_of
 
 TIMEOUT_S = 180.0
 DAEMONS = [daemon.value for daemon in Daemon]
@@ -23,15 +24,7 @@ DAEMONS = [daemon.value for daemon in Daemon]
 
 def _assert_whole(suite: RunningSuite) -> None:
     """Everything that must hold whatever happened: all invariants, and one end for every intent."""
-    report = suite.verify()
-    assert report.holds, (report, suite.kills)
-    decisions = decisions_of(suite.home)
-    answers = Counter(decision.intent.intent_id for decision in decisions)
-    assert set(answers.values()) == {1}
-    ends = Counter(event.intent_id for event in events_of(suite.home) if event.new_status.is_terminal and event.old_status is not event.new_status)
-    allowed = [decision.intent.intent_id for decision in decisions if decision.verdict is Verdict.ALLOWED and isinstance(decision.intent, OrderIntent)]
-    resting = {event.intent_id for event in {event.client_order_id: event for event in events_of(suite.home)}.values() if not event.new_status.is_terminal}
-    assert {intent_id: ends[intent_id] for intent_id in allowed if ends[intent_id] != (0 if intent_id in resting else 1)} == {}
+    assert problems_of(suite) == [], suite.kills
 
 
 @pytest.mark.parametrize("name", [*DAEMONS, "redis"])

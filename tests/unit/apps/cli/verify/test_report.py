@@ -249,6 +249,9 @@ class TestReplay:
             ("delete from outputs where id = 3", "recorded nothing"),
             ("update snapshots set data = cast('{}' as blob)", "is not the state that its inputs give"),
             ("update inputs set data = cast('{' as blob) where n = 5", "input 5"),
+            ("delete from archive where id = 2", "the archive lacks 1 of the"),
+            ("update archive set data = cast('{}' as blob) where id = 2", "is not what its inputs give"),
+            ("insert into archive(kind, key, data) values('intent', 'nobody', cast('{}' as blob))", "the archive's intent nobody is not what its inputs give"),
         ],
     )
     def test_difference_is_named_when_a_journal_was_changed(self, suite: JournaledSuite, statement: str, problem: str) -> None:

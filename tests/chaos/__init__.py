@@ -1,0 +1,1 @@
+"""Real processes and a real server under random misfortune: `make chaos`."""

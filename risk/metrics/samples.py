@@ -17,9 +17,9 @@ def samples_of(name: str, values: npt.ArrayLike, at_least: int) -> Floats:
         raise ValueError(f"{name}: an array of shape {found.shape} was given, one row of numbers is required")
     if found.size < at_least:
         raise ValueError(f"{name}: {found.size} numbers were given, at least {at_least} are required")
-    # The sum of squares is finite unless something is not, or is so large that only a second look can tell.
+    # The sum is finite unless something is not, or is so large that only a second look can tell.
     with np.errstate(over="ignore", invalid="ignore"):
-        looks_finite = np.isfinite(found @ found)
+        looks_finite = np.isfinite(found.sum())
     if not looks_finite and not np.isfinite(found).all():
         worst = int(np.flatnonzero(~np.isfinite(found))[0])
         raise ValueError(f"{name}: number {worst} is {found[worst]}, only finite numbers are allowed")

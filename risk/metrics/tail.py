@@ -14,14 +14,14 @@ t with the sample's mean, deviation and kurtosis, so its tails are the sample's 
 from __future__ import annotations
 
 from decimal import Decimal
-from math import ceil, exp, pi, sqrt
+from math import ceil, exp, isfinite, pi, sqrt
 from statistics import NormalDist
 from typing import Literal, NamedTuple, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from risk.metrics.samples import Floats, samples_of
+from risk.metrics.samples import Floats, require_finite, row_of, samples_of
 
 __all__ = ["Method", "TailRisk", "conditional_value_at_risk", "value_at_risk", "var_cvar"]
 
@@ -71,7 +71,7 @@ def var_cvar(returns: npt.ArrayLike, confidence: float = 0.95, method: Method = 
     tail = 1 - Decimal(str(confidence))
     match method:
         case "historical":
-            return _historical(samples_of("returns", returns, ceil(1 / tail)), tail)
+            return _historical(row_of("returns", returns, ceil(1 / tail)), tail)
         case "parametric":
             return _of_quantiles(_moments(returns), float(tail), 0.0, 0.0)
         case "cornish_fisher":
@@ -85,9 +85,12 @@ def var_cvar(returns: npt.ArrayLike, confidence: float = 0.95, method: Method = 
 def _historical(returns: Floats, tail: Decimal) -> TailRisk:
     covered = tail * returns.size
     k = ceil(covered)
-    worst = np.partition(returns, k - 1)[:k]
-    edge = float(worst[k - 1])
-    total = float(worst[: k - 1].sum()) + edge * float(covered - (k - 1))
+    parted = np.partition(returns, k - 1)
+    edge = float(parted[k - 1])
+    total = float(parted[: k - 1].sum()) + edge * float(covered - (k - 1))
+    # What is no number lies behind all numbers, and so does infinity: the tail and the largest of the rest tell of both.
+    if not isfinite(total) or not isfinite(parted[k - 1 :].max()):
+        require_finite("returns", returns)
     # Rounding in the last place must not put the mean of the tail above its edge.
     return TailRisk(-edge, max(-total / float(covered), -edge))
 

@@ -95,5 +95,63 @@ def test_its_surroundings_are_plain() -> None:
     """No feed, no kill switch, the journal's own archive."""
     host = World().host
     assert host.feed(0) == ()
-    assert host.kill_switch().status.value == "CLEAR"
+    assert host.gate_facts(None).kill_switch.status.value == "CLEAR"
     assert host.archived([("k", "1")]) == {}
+
+
+def test_what_arrives_meanwhile_is_taken_when_a_stopped_process_goes_on() -> None:
+    """In the order it came."""
+    world = World()
+    world.wait()
+    world.host.pause(300 * MS)
+    world.say(1, 2, 3)
+    world.wait(200)
+    assert world.host.journal.inputs == []
+    assert not world.host.is_quiet
+    world.wait()
+    assert [row.seq for row in world.host.journal.inputs] == [1, 2, 3]
+
+
+def test_a_stopped_process_is_cut_off_when_too_much_waits_for_it() -> None:
+    """And reads what it missed when it is back."""
+    world = World()
+    world.wait()
+    world.host.pause(1_000 * MS)
+    world.say(*range(1, 61))
+    world.wait(500)
+    assert world.schedule.seen["slow consumer cut off"] >= 1
+    world.wait(4_000)
+    assert [row.seq for row in world.host.journal.inputs] == list(range(1, 61))
+
+
+def test_nothing_is_lost_when_commits_fail_and_are_torn() -> None:
+    """Each is there or is not, and the process ends either way."""
+    world = World()
+    world.host.faults.torn_commit = world.host.faults.disk_error = 0.2
+    for seq in range(1, 21):
+        world.say(seq)
+        world.wait(100)
+    world.schedule.heal()
+    world.wait(4_000)
+    assert [row.seq for row in world.host.journal.inputs] == list(range(1, 21))
+    for what in ("W9 died inside a commit, which is there", "W15 died inside a commit, which is torn", "W16 a commit failed"):
+        assert world.schedule.seen[what]
+
+
+def test_nobody_starts_it_again_when_it_died_for_good() -> None:
+    """However long one waits."""
+    world = World()
+    world.wait()
+    world.host.die_for_good()
+    world.wait(5_000)
+    assert world.host.node is None
+
+
+def test_it_is_noticed_when_something_leaves_before_its_commit() -> None:
+    """A planted order of actions."""
+    world = World()
+    world.wait()
+    world.host._commit = lambda batch: None  # type: ignore[method-assign]
+    world.say(1)
+    world.wait(50)
+    assert "left at input 1, committed is 0" in world.host.violations[0]

@@ -27,15 +27,19 @@ from core.contracts import (
     OrderIntent,
     OrderStateChanged,
     PositionSnapshot,
+    ReconciliationReport,
     ReplaceIntent,
     ReplaceOrder,
     RiskDecision,
     RiskEvent,
     SessionClock,
+    StockSplit,
     SubmitOrder,
     Ticker,
     Trade,
+    VenueCondition,
     VenueReport,
+    VenueStatement,
 )
 from core.errors import DecodeError
 from core.ids import message_id
@@ -60,15 +64,19 @@ Body = (
     | OrderIntent
     | OrderStateChanged
     | PositionSnapshot
+    | ReconciliationReport
     | ReplaceIntent
     | ReplaceOrder
     | RiskDecision
     | RiskEvent
     | SessionClock
+    | StockSplit
     | SubmitOrder
     | Ticker
     | Trade
+    | VenueCondition
     | VenueReport
+    | VenueStatement
 )
 """Everything that may stand in an envelope."""
 

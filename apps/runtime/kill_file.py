@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from core.contracts import KillSwitchState, KillSwitchStatus
 from core.kill_switch import parse_kill_file
 
 __all__ = ["KillFile"]
+
+
+# Far more than any reason: what is longer means stop as well, and must not hold up whoever looks.
+_READ_MAX = 65_536
 
 
 class KillFile:
@@ -30,13 +36,32 @@ class KillFile:
 
     def _look(self) -> KillSwitchState:
         try:
-            content = self.path.read_bytes()
+            # Without waiting: a pipe in the file's place would keep the caller for as long as nobody writes to it.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            # A missing folder is not a clear switch: someone moved or unmounted what the switch lives on.
-            if self.path.parent.is_dir():
-                return parse_kill_file(None)
-            return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path.parent}: no such folder")
+            return self._absent()
         except OSError as error:
-            return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path}: {error.strerror}")
+            return self._unreadable(error.strerror or str(error))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return self._unreadable("is no regular file")
+            content = os.read(descriptor, _READ_MAX)
+        except OSError as error:
+            return self._unreadable(error.strerror or str(error))
+        finally:
+            os.close(descriptor)
         # Bytes that are no text are still somebody's wish to stop.
         return parse_kill_file(content.decode("utf-8", "replace"))
+
+    def _absent(self) -> KillSwitchState:
+        """Only a folder without the file is clear."""
+        # A link whose target is gone is not a clear switch: somebody put it there, and what it said can no longer be read.
+        if os.path.lexists(self.path):
+            return self._unreadable("is a link to nothing")
+        # Nor is a missing folder: someone moved or unmounted what the switch lives on.
+        if not self.path.parent.is_dir():
+            return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path.parent}: no such folder")
+        return parse_kill_file(None)
+
+    def _unreadable(self, why: str) -> KillSwitchState:
+        return KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason=f"{self.path}: {why}")

@@ -7,7 +7,10 @@ from decimal import Decimal
 from core.contracts.base import Contract
 from core.money import require_amounts
 
-__all__ = ["AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
+__all__ = ["SUSPENSE_OWNER", "AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
+
+SUSPENSE_OWNER = "_suspense"
+"""Who holds what executions brought that no order explains."""
 
 
 class PositionSnapshot(Contract, frozen=True, tag="PositionSnapshot.1"):

@@ -21,6 +21,7 @@ from core.order.transitions import (
     Transition,
     require_command,
     require_transition,
+    transition_diagram,
     transition_table,
 )
 
@@ -48,5 +49,6 @@ __all__ = [
     "request_replace",
     "require_command",
     "require_transition",
+    "transition_diagram",
     "transition_table",
 ]

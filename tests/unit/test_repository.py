@@ -234,10 +234,16 @@ class TestMakefile:
         assert f"{old} is missing or older than Python 3.11" in done.stderr
         assert not (tmp_path / "venv").exists()
 
-    def test_reason_stays_one_argument_when_it_looks_like_a_command(self) -> None:
-        """What an operator types as the reason reaches the kill switch as text."""
-        done = _make("--dry-run", "run-kill-trip", REASON="$(touch /nowhere); `id`")
-        assert done.stdout.strip() == 'deploy/kill-switch trip "${REASON:-make run-kill-trip}"'
+    @pytest.mark.parametrize("where", ["command line", "environment"])
+    def test_reason_stays_what_was_typed_when_it_looks_like_a_command(self, where: str, tmp_path: Path) -> None:
+        """Neither make nor the shell reads a command into it, wherever it comes from."""
+        reason = f"lost $5000 $(shell touch {tmp_path}/make) $(touch {tmp_path}/shell) `id` 'q' \"x\" --reducing"
+        home = {"NJORD_HOME": str(tmp_path)}
+        done = _make("run-kill-trip", f"REASON={reason}", **home) if where == "command line" else _make("run-kill-trip", REASON=reason, **home)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "kill" / "KILL").read_text().splitlines()[-1] == f"reason: {reason}"
+        assert not (tmp_path / "make").exists()
+        assert not (tmp_path / "shell").exists()
 
 
 class TestContinuousIntegration:

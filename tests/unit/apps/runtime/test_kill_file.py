@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,30 @@ def test_switch_is_unreadable_when_a_link_leads_round_in_a_circle(path: Path) ->
     """An error other than `not there` is no permission to trade."""
     os.symlink(path, path)
     assert KillFile(path).read().status is KillSwitchStatus.UNREADABLE
+
+
+def test_switch_is_unreadable_when_its_link_leads_nowhere(path: Path) -> None:
+    """Somebody put a switch there, and what it said is gone: that is not the same as no switch."""
+    os.symlink(path.parent / "unmounted", path)
+    found = KillFile(path).read()
+    assert (found.status, found.reason) == (KillSwitchStatus.UNREADABLE, f"{path}: is a link to nothing")
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+def test_switch_is_unreadable_at_once_when_something_endless_is_in_its_place(path: Path, put: Callable[[Path], None]) -> None:
+    """Whoever looks must get an answer: neither wait for a writer nor read for ever."""
+    put(path)
+    found = KillFile(path).read()
+    assert (found.status, found.reason) == (KillSwitchStatus.UNREADABLE, f"{path}: is no regular file")
+
+
+def test_switch_halts_when_the_file_is_huge(path: Path) -> None:
+    """Its first line counts, and looking stays cheap however long the rest is."""
+    with path.open("wb") as stream:
+        stream.write(b"HALTED\nreason: full of words\n")
+        stream.truncate(2**40)
+    found = KillFile(path).read()
+    assert (found.trading_state, found.reason) == (TradingState.HALTED, "full of words")
 
 
 def test_change_is_told_once_when_it_happens(path: Path) -> None:

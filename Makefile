@@ -15,7 +15,7 @@ MADE := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help venv install lock pre-commit fmt lint type imports docs tables check-units check test coverage hotspots next demo run-md run-strat run-risk \
-	run-redis run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim sim-campaign sim-nightly sim-points sim-mutants chaos bench bench-pipeline bench-restart up down logs status
+	run-redis run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim sim-campaign sim-nightly sim-points sim-mutants chaos bench bench-pipeline bench-restart bench-backtest up down logs status
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -176,10 +176,13 @@ sim-mutants: $(INSTALLED) ## plant known bugs one by one and tell after how many
 chaos: $(INSTALLED) ## real processes and a real server under 200 kills and as many other misfortunes, about 15 minutes
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: bench-pipeline bench-restart ## every benchmark
+bench: bench-pipeline bench-restart bench-backtest ## every benchmark
 
 bench-pipeline: $(INSTALLED) ## intent to venue through the real processes, beside the floor
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 
 bench-restart: $(INSTALLED) ## from kill -9 to ready, with few and with many orders in the journal
 	$(BIN)/python -m benchmarks.restart $(ARGS)
+
+bench-backtest: $(INSTALLED) ## bars per second of the backtest, and how cost and memory grow with the data
+	$(BIN)/python -m benchmarks.backtest $(ARGS)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backtest.config import BacktestConfig
-    from backtest.engine import run
+    from backtest.engine import run, run_range
     from backtest.result import BacktestResult
     from backtest.subject import Leg
 
-__all__ = ["BacktestConfig", "BacktestResult", "Leg", "run"]
+__all__ = ["BacktestConfig", "BacktestResult", "Leg", "run", "run_range"]
 
-_HOMES = {"BacktestConfig": "backtest.config", "BacktestResult": "backtest.result", "Leg": "backtest.subject", "run": "backtest.engine"}
+_HOMES = {"BacktestConfig": "backtest.config", "BacktestResult": "backtest.result", "Leg": "backtest.subject", "run": "backtest.engine", "run_range": "backtest.engine"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@
     decision_events.jsonl  decisions, order events, executions and alerts in the order they were said
     orders.jsonl           the last word on every order
     trades.jsonl           every execution
+    data_quality.json      what is odd about the data
     equity.parquet         ts_ns, equity, cash per instant
 
 Every file is a function of code, configuration and data alone, to the byte. A folder appears whole or not at all: it is written
@@ -24,6 +25,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from backtest.data_quality import DataQuality
 from backtest.equity import EquityCurve
 from backtest.fingerprint import Fingerprint
 from backtest.loop import Said
@@ -74,6 +76,7 @@ def write_run(results: Path, result: BacktestResult, settings: Settings, fingerp
         manifest = Manifest(run_id=result.run_id, fingerprint=fingerprint, seed=settings.venue.seed, data=data, settings=settings.model_dump(mode="json"))
         _write_json(made / "manifest.json", manifest)
         _write_json(made / "summary.json", result.summary)
+        _write_json(made / "data_quality.json", result.quality)
         _write_lines(made / "decision_events.jsonl", result.said)
         _write_lines(made / "orders.jsonl", result.orders)
         _write_lines(made / "trades.jsonl", result.fills)
@@ -92,12 +95,13 @@ def read_run(folder: Path) -> BacktestResult:
     """A run that was kept; ConfigError when there is none, or what is there is none."""
     try:
         summary = msgspec.json.decode((folder / "summary.json").read_bytes(), type=Summary)
+        quality = msgspec.json.decode((folder / "data_quality.json").read_bytes(), type=DataQuality)
         table = pl.read_parquet(folder / "equity.parquet")
         said = list(read_said(folder))
     except (OSError, msgspec.DecodeError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{folder}: cannot be read as a run: {error}") from None
     equity = EquityCurve(table["ts_ns"].to_numpy().astype(np.int64), table["equity"].to_numpy().astype(np.float64), table["cash"].to_numpy().astype(np.float64))
-    return BacktestResult(summary=summary, said=said, equity=equity, folder=folder, is_cached=True)
+    return BacktestResult(summary=summary, said=said, equity=equity, quality=quality, folder=folder, is_cached=True)
 
 
 def read_said(folder: Path) -> Iterator[Said]:

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+
 from backtest.artifacts import read_run, run_folder, write_run
 from backtest.config import BacktestConfig, default_settings
 from backtest.data import DataLike, clipped, read_table
+from backtest.data_quality import quality_of
 from backtest.equity import currency_of, equity_curve
 from backtest.fingerprint import Fingerprint, fingerprint_of
 from backtest.loop import LoopResult, run_loop
-from backtest.profiles import with_profile
+from backtest.profiles import RANGE, with_profile
 from backtest.result import BacktestResult, summary_of
 from backtest.subject import Leg, StrategyLike, Subject, subject_of
 from core.bar_table import bar_feed
@@ -29,7 +32,7 @@ from execution.oms import Oms
 from strategies.host import StrategyHost
 from strategies.strategy import Strategy
 
-__all__ = ["Prepared", "prepare", "run", "run_or_read", "run_prepared"]
+__all__ = ["Prepared", "prepare", "run", "run_or_read", "run_prepared", "run_range"]
 
 _KEY_LENGTH = 12
 
@@ -72,7 +75,7 @@ def run_or_read(prepared: Prepared, config: BacktestConfig) -> BacktestResult:
     if config.results is None:
         return result
     folder = write_run(config.results, result, prepared.settings, prepared.fingerprint, prepared.data)
-    return BacktestResult(summary=result.summary, said=result.said, equity=result.equity, folder=folder, seconds=result.seconds)
+    return msgspec.structs.replace(result, folder=folder)
 
 
 def prepare(strategy: StrategyLike | Sequence[Leg] | None, data: DataLike, config: BacktestConfig) -> Prepared:
@@ -112,7 +115,13 @@ def run_prepared(prepared: Prepared, config: BacktestConfig) -> BacktestResult:
         opening=settings.account.opening_balances[prepared.currency],
         quarantined=_quarantined(loop),
     )
-    return BacktestResult(summary=summary, said=loop.said, equity=equity, seconds=seconds)
+    return BacktestResult(summary=summary, said=loop.said, equity=equity, quality=quality_of(prepared.feed, settings), seconds=seconds)
+
+
+def run_range(strategy: StrategyLike | Sequence[Leg] | None, data: DataLike, config: BacktestConfig | None = None) -> dict[str, BacktestResult]:
+    """The same run under pessimistic, neutral and optimistic executions: a range instead of a point."""
+    config = config or BacktestConfig()
+    return {name: run(strategy, data, msgspec.structs.replace(config, profile=profile)) for name, profile in RANGE.items()}
 
 
 def _symbols_of(strategy: StrategyLike | Sequence[Leg] | None, settings: Settings) -> tuple[str, ...]:

@@ -243,7 +243,8 @@ class _Loop:
             self._settle()
 
     def end(self, steps: int) -> None:
-        """The session is over."""
+        """The session is over; the venue has seen all of it by then."""
+        self._show_unseen()
         self._begin_half(2 * steps, self._now_ns, SessionPhase.ENDED)
         self._settle()
 
@@ -312,10 +313,13 @@ class _Loop:
         if place.is_untold:
             self._tell_clock(place)
         if place is self._market and self._unseen:
-            unseen, self._unseen = self._unseen, {}
-            for bar in unseen.values():
-                self._take_in(place, Message(self._bar_topic(bar), _MD_INGEST, 0, bar.close_ns - 1, bar))
+            self._show_unseen()
         self._take_in(place, event)
+
+    def _show_unseen(self) -> None:
+        unseen, self._unseen = self._unseen, {}
+        for bar in unseen.values():
+            self._take_in(self._market, Message(self._bar_topic(bar), _MD_INGEST, 0, bar.close_ns - 1, bar))
 
     def _take_in(self, place: _Place, event: Input) -> None:
         needs = place.needs(event)

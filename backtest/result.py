@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from backtest.data_quality import DataQuality
 from backtest.equity import EquityCurve
 from backtest.loop import Said
 from core.contracts import Alert, FillEvent, OrderIntent, OrderStateChanged, OrderStatus, RiskDecision, Verdict
@@ -50,7 +51,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run: its summary, all that was said in order, its equity, where it is kept, and how long it took.
+    """A finished run: its summary, all that was said in order, its equity, what its data are like, where it is kept, and how long it took.
 
     `said` holds decisions, order events, executions and alerts; `seconds` is the time of the run itself (0 when it was read from the cache).
     """
@@ -58,6 +59,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
     said: list[Said]
     equity: EquityCurve
+    quality: DataQuality
     folder: Path | None = None
     seconds: float = 0.0
     is_cached: bool = False

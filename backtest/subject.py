@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from core.errors import ConfigError
 from core.settings import Settings, StrategySettings
 from strategies.registry import load_strategy
-from strategies.strategy import Strategy
+from strategies.strategy import Strategy, StrategyError
 
 __all__ = ["AnyStrategy", "Leg", "StrategyLike", "Subject", "subject_of"]
 
@@ -64,7 +64,11 @@ def subject_of(strategy: StrategyLike | Sequence[Leg] | None, settings: Settings
     def load(kind: str) -> type[AnyStrategy]:
         return known[kind] if kind in known else load_strategy(kind)
 
-    return Subject(sections, load, tuple(load(section.kind) for section in sections.values()))
+    try:
+        classes = tuple(load(section.kind) for section in sections.values())
+    except StrategyError as error:
+        raise ConfigError(str(error)) from error
+    return Subject(sections, load, classes)
 
 
 def _section(leg: Leg, kind: str) -> StrategySettings:

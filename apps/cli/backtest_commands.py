@@ -31,6 +31,7 @@ def register(app: App) -> None:
     """Give the command line these commands."""
     app.command(backtest)
     app.command(replay)
+    app.command(lookahead)
 
 
 def backtest(
@@ -139,6 +140,50 @@ def replay(
     return 0
 
 
+def lookahead(
+    *,
+    strategy: Annotated[str, _Quiet],
+    data: Annotated[Path, _Quiet],
+    symbols: Annotated[tuple[str, ...], _Quiet] = (),
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)] = (),
+    rows: Annotated[int | None, _Count] = None,
+    json: _Json = False,
+) -> int:
+    """Whether a strategy decides with what it cannot know yet, and how many bars it needs to warm up.
+
+    0 clean, 1 look-ahead, 3 too few decisions to tell.
+
+    Parameters
+    ----------
+    strategy
+        A registered strategy, `module:Class`, or `module:function` that makes one of the whole table.
+    data
+        As of `njord backtest`.
+    symbols
+        Only these symbols of the data.
+    set_
+        A parameter of the strategy (`fast=10`), or with a dot a setting.
+    rows
+        Only the first so many rows.
+    """
+    from backtest.config import BacktestConfig
+    from backtest.data import read_table
+    from backtest.lookahead import Verdict, find_lookahead
+
+    params, overlay = _assigned(set_)
+    settings = _overlaid(load_settings(home_root() / "config.yaml", environment="backtest").settings, overlay)
+    _, table = read_table(data, symbols)
+    if symbols:
+        table = table.filter(table["symbol"].is_in(symbols))
+    report = find_lookahead(_strategy(strategy), table.head(rows) if rows else table, BacktestConfig(settings=settings, params=params, symbols=symbols))
+    if json:
+        print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        warm = "not told" if report.warm_up_bars is None else f"{report.warm_up_bars} bars"
+        print(f"{report.verdict}: {report.compared} decisions compared, warm-up {warm}" + (f", first difference {report.first_difference}" if report.first_difference else ""))
+    return {Verdict.CLEAN: 0, Verdict.LOOKAHEAD: 1, Verdict.NOT_ENOUGH_EVIDENCE: 3}[report.verdict]
+
+
 def _strategy(name: str) -> Any:
     """A registered name as it is; `module:Class` as the class it names."""
     module, colon, attribute = name.partition(":")
@@ -203,6 +248,8 @@ def _rows(result: Any) -> Iterator[tuple[str, str]]:
     yield "orders, fills", f"{summary.orders}, {summary.fills}"
     yield "equity", f"{summary.opening_equity:.2f} to {summary.final_equity:.2f} {summary.currency} ({summary.total_return:+.2%}, drawdown {summary.max_drawdown:.2%})"
     yield "fees", f"{summary.fees}"
+    if result.quality.odd:
+        yield "LOOK AT THE DATA", f"{', '.join(result.quality.odd)}: outliers or prices off the grid, see data_quality.json"
     for symbol, qty in summary.positions.items():
         yield "holds", f"{qty} {symbol}"
     for name, why in summary.quarantined.items():

@@ -9,6 +9,8 @@ The layout is SQLite's own (https://www.sqlite.org/fileformat2.html#the_write_ah
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import struct
 import sys
@@ -78,6 +80,21 @@ def _count_behind(path: Path) -> int:
 
 
 def _last_good_frame(path: Path) -> int:
-    with open(path.with_name(f"{path.name}-shm"), "rb") as index:
-        head = index.read(_LAST_GOOD_AT + _LAST_GOOD.size)
+    """How far SQLite got, by its index file; 0 when this process has none open.
+
+    It is read through SQLite's own descriptor: closing another one of the same file would drop the locks this process holds on it
+    (fcntl's rule), and the next reader would cut the file short under its memory.
+    """
+    descriptor = _descriptor_of(path.with_name(f"{path.name}-shm"))
+    head = b"" if descriptor is None else os.pread(descriptor, _LAST_GOOD_AT + _LAST_GOOD.size, 0)
     return int(_LAST_GOOD.unpack_from(head, _LAST_GOOD_AT)[0]) if len(head) > _LAST_GOOD_AT else 0
+
+
+def _descriptor_of(path: Path) -> int | None:
+    wanted = path.stat()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found = os.fstat(int(name))
+            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return int(name)
+    return None

@@ -97,7 +97,8 @@ def test_account_agrees_after_a_disaster_and_a_strangers_order_is_shown_and_coun
         assert (code, shown["strategy_id"], shown["status"], shown["facets"]) == (0, "_external", "ACCEPTED", ["external"])
         alarms = [body.name for body in said_of(suite.home, Daemon.OMS, ALERTS_FIRED.name()) if isinstance(body, Alert)]
         assert "ExternalOrder" in alarms and "ReconciliationBreak" in alarms
-        _wait(suite, "the next comparison", lambda: reconcile_now(suite.home, "again", PATIENCE_S)[0] is not None)
+        report, problem = reconcile_now(suite.home, "again", PATIENCE_S)
+        assert report is not None, problem + suite.logs()
         assert _njord(suite, "reconcile")[0] == 0
         last = last_report(suite.home)
         assert last is not None and last.verdict is ReconciliationVerdict.CLEAN

@@ -24,12 +24,13 @@ def a_table(minutes: int = 400, symbols: tuple[str, ...] = ("ALFA",), seed: int 
     was = dict.fromkeys(symbols, 10_000)
     for k in range(minutes):
         day, minute = divmod(k, _DAY_MINUTES)
+        ts = _BEGIN + timedelta(days=day + 2 * (day // 5), minutes=minute)
         for n, symbol in enumerate(symbols):
             value = value * 48_271 % 2_147_483_647
             cents = 10_000 + abs((k + 13 * n) % 60 - 30) * 4 + value % 31
-            row = (symbol, _BEGIN + timedelta(days=day + 2 * (day // 5), minutes=minute), was[symbol], max(was[symbol], cents) + 2, min(was[symbol], cents) - 2, cents, 5_000)
-            for name, cell in zip(columns, row, strict=True):
-                columns[name].append(cell / 100 if name in ("open", "high", "low", "close") else cell)
+            prices = (was[symbol], max(was[symbol], cents) + 2, min(was[symbol], cents) - 2, cents)
+            for name, cell in zip(columns, (symbol, ts, *(price / 100 for price in prices), 5_000), strict=True):
+                columns[name].append(cell)
             was[symbol] = cents
     return pl.DataFrame(columns)
 

@@ -13,7 +13,7 @@ from backtest.subject import Leg, StrategyLike
 from core.contracts import OrderStatus
 from tests.support.bar_tables import QuickCross, Restless, a_table
 
-_TABLE = a_table(800, ("ALFA", "BRVO", "CHRL"))
+_TABLE = a_table(450, ("ALFA", "BRVO", "CHRL"))
 
 
 def _both(legs: StrategyLike | list[Leg], profile: str = "") -> tuple[LoopResult, LoopResult]:
@@ -21,7 +21,7 @@ def _both(legs: StrategyLike | list[Leg], profile: str = "") -> tuple[LoopResult
     return tuple(run_loop(prepared.settings, prepared.feed, load=prepared.subject.load, thorough=thorough) for thorough in (False, True))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("profile", ["", "realistic", "stressed"])
+@pytest.mark.parametrize("profile", ["", "stressed"])
 @pytest.mark.parametrize(
     "legs",
     [

@@ -67,6 +67,8 @@ _CLEAR = KillSwitchState(status=KillSwitchStatus.CLEAR)
 _FACTS = GateFacts(_CLEAR, is_genuine=True, arming=SELF_ARMED)
 _NEVER = 2**63
 _PROGRESS_EVERY = 4_096
+# Rows for people and for restarts: no machine ever asks for one, and they would be most of what a long run holds.
+_UNREAD = frozenset({"checkpoint", "log", "txn"})
 _CLOCK = topics.CONTROL_CLOCK.name()
 _MD_INGEST = Daemon.MD_INGEST.value
 
@@ -332,6 +334,8 @@ class _Loop:
     def _attached(self, place: _Place, needs: Needs) -> Attached:
         archived = {}
         for kind, key in needs.archived:
+            if kind in _UNREAD:
+                raise InvariantViolation(f"{place.name} asks for archived rows of kind {kind}, which the loop does not keep")
             name = f"{kind}/{key}"
             if name in place.archive:
                 archived[name] = place.archive[name]
@@ -368,7 +372,8 @@ class _Loop:
         self._queue.append((self._broker, VenuePushed(effect.event)))
 
     def _keep(self, place: _Place, effect: Archive) -> None:
-        place.archive[f"{effect.kind}/{effect.key}"] = effect.data
+        if effect.kind not in _UNREAD:
+            place.archive[f"{effect.kind}/{effect.key}"] = effect.data
 
     def _halt(self, place: _Place, effect: Halt) -> None:
         raise InvariantViolation(f"{place.name} halts: {effect.reason}")

@@ -15,11 +15,11 @@ MADE := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help venv install lock pre-commit fmt lint type imports docs tables check-units check test coverage hotspots next demo run-md run-strat run-risk \
-	run-redis run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim sim-campaign sim-nightly sim-points sim-mutants chaos bench bench-pipeline bench-restart bench-backtest up down logs status
+	run-oms run-broker run-paper run-kill-trip run-kill-clear check-kill sim chaos bench bench-pipeline bench-restart up down logs status
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  (ARGS='...' reaches the command behind demo, test, sim and bench-pipeline; PYTHON=... chooses the interpreter)"
+	@echo "  (ARGS='...' reaches the command behind demo, test, sim, bench-pipeline and run-*; PYTHON=... chooses the interpreter)"
 
 # Set-up
 
@@ -111,27 +111,23 @@ logs: $(INSTALLED) ## its logs, merged by time
 status: $(INSTALLED) ## which daemons live, and how far they are
 	$(BIN)/njord status $(ARGS)
 
-# A daemon takes no arguments: NJORD_HOME, NJORD_ENV and the configuration say everything.
-run-redis: $(INSTALLED) ## the server of NJORD_HOME (default ./var) in the foreground; daemons run alone wait for one
-	$(BIN)/python -m apps.runtime.embedded "$${NJORD_HOME:-var}"
-
 run-md: $(INSTALLED) ## md_ingest in the foreground
-	$(BIN)/python -m apps.md_ingest
+	$(BIN)/python -m apps.md_ingest $(ARGS)
 
 run-strat: $(INSTALLED) ## strategy_runner in the foreground
-	$(BIN)/python -m apps.strategy_runner
+	$(BIN)/python -m apps.strategy_runner $(ARGS)
 
 run-risk: $(INSTALLED) ## risk_engine in the foreground
-	$(BIN)/python -m apps.risk_engine
+	$(BIN)/python -m apps.risk_engine $(ARGS)
 
 run-oms: $(INSTALLED) ## oms in the foreground
-	$(BIN)/python -m apps.oms
+	$(BIN)/python -m apps.oms $(ARGS)
 
 run-broker: $(INSTALLED) ## broker in the foreground
-	$(BIN)/python -m apps.broker
+	$(BIN)/python -m apps.broker $(ARGS)
 
 run-paper: $(INSTALLED) ## paper_venue in the foreground
-	$(BIN)/python -m apps.paper_venue
+	$(BIN)/python -m apps.paper_venue $(ARGS)
 
 # The kill switch needs nothing installed and nothing running. REASON reaches it through the environment and as it was typed:
 # `value` keeps make from expanding it, so nothing in it can become a command, of make's or of the shell's.
@@ -149,40 +145,16 @@ check-kill: ## exit 0 when clear, 3 when tripped
 
 # Proof
 
-# SEED=7 shows one seed with its faults and its trace.
-sim: $(INSTALLED) ## a sample of seeded schedules of the fault simulator, or one of them (SEED=7)
-ifdef SEED
-	$(BIN)/njord simulate --seed $(SEED) $(ARGS)
-else
-	$(BIN)/njord simulate --campaign delivery --seeds 100 $(ARGS)
-	$(BIN)/njord simulate --seeds 400 $(ARGS)
-endif
-
-N ?= 5000
-FIRST ?= 0
-
-sim-campaign: $(INSTALLED) ## so many seeds of the order-lifecycle campaign (N=5000 FIRST=0), on every core
-	$(BIN)/njord simulate --first $(FIRST) --seeds $(N) $(ARGS)
-
-sim-nightly: $(INSTALLED) ## a million of them
-	$(BIN)/njord simulate --first $(FIRST) --seeds 1000000 $(ARGS)
-
-sim-points: $(INSTALLED) ## one short scenario with a death at every single point of it
-	$(BIN)/njord simulate --campaign points $(ARGS)
-
-sim-mutants: $(INSTALLED) ## plant known bugs one by one and tell after how many seeds the simulator finds each
-	$(BIN)/python -m tests.simulator.mutants $(ARGS)
+sim: $(INSTALLED) ## a sample of seeded schedules of the fault simulator
+	$(BIN)/njord simulate $(ARGS)
 
 chaos: $(INSTALLED) ## real processes and a real server under 200 kills and as many other misfortunes, about 15 minutes
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: bench-pipeline bench-restart bench-backtest ## every benchmark
+bench: bench-pipeline bench-restart ## every benchmark
 
 bench-pipeline: $(INSTALLED) ## intent to venue through the real processes, beside the floor
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 
 bench-restart: $(INSTALLED) ## from kill -9 to ready, with few and with many orders in the journal
 	$(BIN)/python -m benchmarks.restart $(ARGS)
-
-bench-backtest: $(INSTALLED) ## bars per second of the backtest, and how cost and memory grow with the data
-	$(BIN)/python -m benchmarks.backtest $(ARGS)

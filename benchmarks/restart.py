@@ -45,7 +45,6 @@ from core.contracts import (
     VenueReport,
     Verdict,
 )
-from core.gate import ArmState, GateFacts
 from core.ids import client_order_id
 from core.machine import ConfigLoaded, FeedRow
 from core.node import Commit, Node
@@ -73,11 +72,8 @@ class _Surroundings:
     def feed(self, step: int) -> tuple[FeedRow, ...]:
         return ()
 
-    def gate_facts(self, approval: Approval | None) -> GateFacts:
-        return GateFacts(KillSwitchState(status=KillSwitchStatus.CLEAR), True, ArmState(True, "nothing to arm"))
-
-    def seal(self, approval: Approval) -> Approval:
-        return approval
+    def kill_switch(self) -> KillSwitchState:
+        return KillSwitchState(status=KillSwitchStatus.CLEAR)
 
 
 def fill_journal(home: Home, settings: Settings, *, ended: int, live: int, console: Console) -> None:

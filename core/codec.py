@@ -27,19 +27,15 @@ from core.contracts import (
     OrderIntent,
     OrderStateChanged,
     PositionSnapshot,
-    ReconciliationReport,
     ReplaceIntent,
     ReplaceOrder,
     RiskDecision,
     RiskEvent,
     SessionClock,
-    StockSplit,
     SubmitOrder,
     Ticker,
     Trade,
-    VenueCondition,
     VenueReport,
-    VenueStatement,
 )
 from core.errors import DecodeError
 from core.ids import message_id
@@ -64,19 +60,15 @@ Body = (
     | OrderIntent
     | OrderStateChanged
     | PositionSnapshot
-    | ReconciliationReport
     | ReplaceIntent
     | ReplaceOrder
     | RiskDecision
     | RiskEvent
     | SessionClock
-    | StockSplit
     | SubmitOrder
     | Ticker
     | Trade
-    | VenueCondition
     | VenueReport
-    | VenueStatement
 )
 """Everything that may stand in an envelope."""
 

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, assert_never, get_args
 
 import msgspec
-from msgspec.structs import replace
 
 from core.codec import Codec, Envelope
-from core.contracts import Approval, Bar, Contract, MarketData, RiskDecision, SessionClock
+from core.contracts import Bar, Contract, KillSwitchState, MarketData, SessionClock
 from core.errors import DecodeError, InvariantViolation, JournalError
 from core.feed import visible_ns
-from core.gate import Gate, GateFacts
 from core.journal import (
     MESSAGE_KIND,
     ArchiveRow,
@@ -69,7 +67,7 @@ from core.outbox import Outbox, ReadOutputs, Write
 from core.ports import Clock, Entry, PublishOutcome, PublishStatus, StreamId
 from core.recovery import Restored
 from core.topics import View
-from core.venue import NotSent, VenueEvent, VenueReply
+from core.venue import NotSent, VenueEvent, VenueReply, VenueRequest
 from core.wire import message_of, wrap
 
 __all__ = [
@@ -82,6 +80,7 @@ __all__ = [
     "Call",
     "Commit",
     "Exit",
+    "Gate",
     "Node",
     "NodeSpec",
     "Reply",
@@ -95,6 +94,8 @@ __all__ = [
 EXIT_HALT = 70
 EXIT_FENCED = 71
 EXIT_POISON = 75
+
+Gate = Callable[[VenueRequest, Any, KillSwitchState, int], NotSent | None]
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -132,11 +133,8 @@ class Surroundings(Protocol):
     def feed(self, step: int) -> tuple[FeedRow, ...]:
         """The rows of a recorded or synthetic feed step; empty beyond its end."""
 
-    def gate_facts(self, approval: Approval | None) -> GateFacts:
-        """What the last gate has to know, looked up afresh."""
-
-    def seal(self, approval: Approval) -> Approval:
-        """The approval as it leaves the daemon that gives it (risk alone)."""
+    def kill_switch(self) -> KillSwitchState:
+        """A fresh look at the kill file."""
 
 
 class Commit(NamedTuple):
@@ -263,7 +261,6 @@ class Node:
         self._since_snapshot = restored.rehandled
         self._snapshot_cost = 0
         self._halt_reason = ""
-        self._recovered_heads: dict[str, int] | None = dict(restored.output_heads)
         self._open(restored)
 
     def _open(self, restored: Restored) -> None:
@@ -302,14 +299,11 @@ class Node:
         for topic, outbox in self.outboxes.items():
             last = tails.get(outbox.stream, 0)
             beyond = max([last, *acks.get(topic, {}).values()])
-            # What was said before the first connection is on no stream yet: it must not pass for what an earlier run had said there.
-            known = outbox.last if self._recovered_heads is None else self._recovered_heads.get(topic, 0)
-            if beyond > known:
-                return self._exit(EXIT_HALT, f"the journal lost history: {topic} was published up to {beyond}, the journal ends at {known}")
+            if beyond > outbox.last:
+                return self._exit(EXIT_HALT, f"the journal lost history: {topic} was published up to {beyond}, the journal ends at {outbox.last}")
             outbox.on_tail(last, min((w.seq for w in self._waiting if w.topic == topic), default=None))
             self._forget_confirmed(topic)
             self._note_acks(topic, acks.get(topic, {}))
-        self._recovered_heads = None
         for stream, link in self._links.items():
             # A read asked for on the connection before this one will never be answered.
             link.on_lost()
@@ -336,14 +330,11 @@ class Node:
             return self._reads(link.on_tail(link.next_seq))
         if envelope.topic != stream.topic or envelope.producer != stream.producer:
             return self._reads(link.on_tail(link.next_seq))
-        seq = envelope.seq
-        if seq < link.next_seq and self._is_foreign(envelope, stream):
+        if envelope.seq < link.next_seq and self._is_foreign(envelope, stream):
             return self._stop_link(link, envelope)
-        if stream in self._fresh_marks:
-            self._start_marks(link, seq)
-        read = link.on_live(seq, (envelope, data, arrived_ns))
-        actions = self._collect(link)
-        return actions if read is None else [*actions, read]
+        self._start_marks(link, envelope.seq)
+        read = link.on_live(envelope.seq, (envelope, data, arrived_ns))
+        return self._collect(link) + self._reads(read)
 
     def on_read(self, stream: StreamId, entries: Sequence[Entry], last_seq: int, arrived_ns: int) -> list[Action]:
         """The answer to a `Read`."""
@@ -631,15 +622,13 @@ class Node:
                 assert_never(effect)
 
     def _publish(self, batch: Batch, event: Input, effect: Publish) -> None:
-        outbox, body = self.outboxes[effect.topic], effect.body
-        if type(body) is RiskDecision and body.approval is not None:
-            effect = replace(effect, body=replace(body, approval=self._surroundings.seal(body.approval)))
+        outbox = self.outboxes[effect.topic]
         data = self._codec.encode(wrap(effect, self.spec.daemon, outbox.last + 1, self.epoch, self.now_ns, event))
         seq = outbox.add(data)
         self._unconfirmed[effect.topic].append((seq, self.n))
         batch.outputs.append(OutputRow(effect.topic, seq, self.n, data))
-        if isinstance(body, SessionClock):
-            self._clock.observe(body.now_ns)
+        if isinstance(effect.body, SessionClock):
+            self._clock.observe(effect.body.now_ns)
 
     def _stop_at_fault(self, batch: Batch, event: Input, data: bytes, error: Exception) -> list[Action]:
         """The machine's state is no longer known to be right: keep what came before, name the input, say nothing more."""
@@ -692,7 +681,7 @@ class Node:
     def _refusal(self, call: CallVenue) -> NotSent | None:
         if self._gate is None:
             return None
-        return self._gate(call.request, call.approval, self._surroundings.gate_facts(call.approval), self._time())
+        return self._gate(call.request, call.approval, self._surroundings.kill_switch(), self._time())
 
     def _acknowledge(self) -> list[Action]:
         """Acknowledge what has no consequence outstanding any more."""
@@ -740,27 +729,24 @@ class Node:
 
     def _collect(self, link: Link[_Item]) -> list[Action]:
         """Move what is next in sequence to the inbox, to the marks, or behind the clock."""
-        stream = link.stream
-        subscription, epoch = self._subscriptions[stream], self._epochs[stream]
-        as_marks = subscription.view is View.AS_MARKS
+        subscription = self._subscriptions[link.stream]
         while (taken := link.take()) is not None:
             seq, item = taken
             envelope = item[0]
-            if envelope.epoch != epoch:
-                if epoch:
-                    return self._stop_link(link, envelope)
-                epoch = self._epochs[stream] = envelope.epoch
+            if self._is_foreign(envelope, link.stream):
+                return self._stop_link(link, envelope)
+            self._epochs[link.stream] = envelope.epoch
+            self._fresh_marks.discard(link.stream)
             due_ns = self._due_ns(envelope, subscription)
-            if as_marks:
-                self._fresh_marks.discard(stream)
-                self._unacked[stream].append(_Handled(seq, 0))
+            if subscription.view is View.AS_MARKS:
+                self._unacked[link.stream].append(_Handled(seq, 0))
             if due_ns is not None:
-                heapq.heappush(self._future, (due_ns, stream, seq, item))
-            elif as_marks:
-                self._mark(envelope.body)
-            else:
+                heapq.heappush(self._future, (due_ns, link.stream, seq, item))
+            elif subscription.view is View.JOURNALED:
                 self._inbox.append((message_of(envelope), item[2], item[1]))
-        return self._acknowledge() if as_marks else []
+            else:
+                self._mark(envelope.body)
+        return self._acknowledge() if subscription.view is View.AS_MARKS else []
 
     def _due_ns(self, envelope: Envelope, subscription: Subscription) -> int | None:
         """When a message that must wait for the clock may be handled; None for one that need not wait.

@@ -31,19 +31,15 @@ from core.contracts import (
     OrderIntent,
     OrderStateChanged,
     PositionSnapshot,
-    ReconciliationReport,
     ReplaceIntent,
     ReplaceOrder,
     RiskDecision,
     RiskEvent,
     SessionClock,
-    StockSplit,
     SubmitOrder,
     Ticker,
     Trade,
-    VenueCondition,
     VenueReport,
-    VenueStatement,
 )
 
 __all__ = ["ROSTER", "Consumer", "Daemon", "Delivery", "Topic", "View", "consumed_by", "produced_by", "topic_of", "topic_table"]
@@ -153,19 +149,11 @@ ORDERS_ACCEPTED = Topic(
 )
 BROKER_REPORTS = Topic(
     "broker.reports.{venue}",
-    (VenueReport, StockSplit, VenueStatement),
+    (VenueReport,),
     (Daemon.BROKER,),
     (Consumer(Daemon.OMS),),
     Delivery.DURABLE,
     "a fill is not booked",
-)
-BROKER_CONDITION = Topic(
-    "broker.condition.{venue}",
-    (VenueCondition,),
-    (Daemon.BROKER,),
-    (Consumer(Daemon.RISK_ENGINE),),
-    Delivery.DURABLE,
-    "risk approves what the broker then refuses",
 )
 ORDERS_EVENTS = Topic(
     "orders.events",
@@ -178,25 +166,10 @@ ORDERS_EVENTS = Topic(
 FILLS_NEW = Topic("fills.new", (FillEvent,), (Daemon.OMS,), (), Delivery.DURABLE, "an observer misses a fill until it reads the gap")
 POSITIONS_SNAPSHOT = Topic("positions.snapshot", (PositionSnapshot,), (Daemon.OMS,), (), Delivery.DURABLE, "a screen is out of date")
 ACCOUNT_SNAPSHOT = Topic("account.snapshot", (AccountSnapshot,), (Daemon.OMS,), (), Delivery.DURABLE, "a screen is out of date")
-RECON_REPORT = Topic(
-    "recon.report",
-    (ReconciliationReport,),
-    (Daemon.OMS,),
-    (Consumer(Daemon.RISK_ENGINE), Consumer(Daemon.BROKER)),
-    Delivery.DURABLE,
-    "risk is added on an account that differs from the venue's",
-)
 EXEC_REPORTS = Topic("exec.reports", (ExecutionReport,), (), (), Delivery.DURABLE, "a parent order's progress is out of date")
 CONTROL_LEASE = Topic("control.lease", (ArmLease,), (Daemon.RISK_ENGINE,), (), Delivery.LOSSY, "the broker disarms: safe")
 CONTROL_HEARTBEAT = Topic("control.heartbeat", (Heartbeat,), _EVERY_DAEMON, (), Delivery.LOSSY, "an age grows by one beat")
-CONTROL_LIMITS = Topic(
-    "control.limits",
-    (LimitsChanged,),
-    (Daemon.RISK_ENGINE,),
-    (Consumer(Daemon.BROKER),),
-    Delivery.DURABLE,
-    "an order approved under replaced limits is sent",
-)
+CONTROL_LIMITS = Topic("control.limits", (LimitsChanged,), (Daemon.RISK_ENGINE,), (), Delivery.DURABLE, "a screen shows old limits")
 TELEMETRY_NO_TRADE = Topic("telemetry.no_trade", (NoTrade,), (Daemon.STRATEGY_RUNNER,), (), Delivery.DURABLE, "one reason is missing on a screen")
 TELEMETRY_RISK = Topic("telemetry.risk", (RiskEvent,), (Daemon.RISK_ENGINE,), (), Delivery.DURABLE, "one line is missing on a screen")
 ALERTS_FIRED = Topic("alerts.fired", (Alert,), _EVERY_DAEMON, (), Delivery.DURABLE, "nobody hears of a problem")
@@ -211,12 +184,10 @@ ROSTER: tuple[Topic, ...] = (
     RISK_DECISION,
     ORDERS_ACCEPTED,
     BROKER_REPORTS,
-    BROKER_CONDITION,
     ORDERS_EVENTS,
     FILLS_NEW,
     POSITIONS_SNAPSHOT,
     ACCOUNT_SNAPSHOT,
-    RECON_REPORT,
     EXEC_REPORTS,
     CONTROL_LEASE,
     CONTROL_HEARTBEAT,

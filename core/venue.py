@@ -24,24 +24,16 @@ from core.ids import content_hash
 from core.money import ZERO
 
 __all__ = [
-    "BANNED",
     "DUPLICATE_CLIENT_ORDER_ID",
-    "RATE_LIMITED",
     "Accepted",
     "AcknowledgeEvents",
-    "BalancesFetched",
-    "BrokerBalance",
     "BrokerFill",
     "BrokerOrderAck",
     "BrokerOrderReq",
     "BrokerOrderUpdate",
-    "BrokerPosition",
     "Cancel",
-    "FetchBalances",
-    "FetchClosedOrders",
     "FetchFills",
     "FetchOpenOrders",
-    "FetchPositions",
     "FillsFetched",
     "IBroker",
     "Lookup",
@@ -53,16 +45,11 @@ __all__ = [
     "OrdersFetched",
     "OutcomeUnknown",
     "Place",
-    "PositionsFetched",
     "Refused",
     "Replace",
     "RequestRejected",
-    "StatusUnclear",
     "Subscribe",
     "Subscribed",
-    "SymbolSplit",
-    "TradeBusted",
-    "TradeCorrected",
     "VenueEvent",
     "VenueReply",
     "VenueRequest",
@@ -132,21 +119,6 @@ class BrokerFill(_Data, frozen=True):
     fee_asset: str = ""
 
 
-class BrokerPosition(_Data, frozen=True):
-    """What the venue says the account holds of a symbol, signed. `price` is its average entry price where it keeps one, else its last price (zero: it says neither)."""
-
-    symbol: str
-    position_qty: Decimal
-    price: Decimal = ZERO
-
-
-class BrokerBalance(_Data, frozen=True):
-    """What the venue says the account has of an asset."""
-
-    asset: str
-    total: Decimal
-
-
 class Place(_Data, frozen=True, tag="Place"):
     """Place an order."""
 
@@ -180,20 +152,6 @@ class FetchOpenOrders(_Data, frozen=True, tag="FetchOpenOrders"):
     symbol: str | None = None
 
 
-class FetchClosedOrders(_Data, frozen=True, tag="FetchClosedOrders"):
-    """Ask for the orders that ended at or after `since_ns` (ns UTC), as far back as the venue tells."""
-
-    since_ns: int
-
-
-class FetchPositions(_Data, frozen=True, tag="FetchPositions"):
-    """Ask for every position that is not flat."""
-
-
-class FetchBalances(_Data, frozen=True, tag="FetchBalances"):
-    """Ask for the balance of every asset."""
-
-
 class FetchFills(_Data, frozen=True, tag="FetchFills"):
     """Ask for the account's fills with a cursor above `cursor`, oldest first."""
 
@@ -213,13 +171,10 @@ class AcknowledgeEvents(_Data, frozen=True, tag="AcknowledgeEvents"):
     cursor: int
 
 
-VenueRequest = Place | Cancel | Replace | Lookup | FetchOpenOrders | FetchClosedOrders | FetchFills | FetchPositions | FetchBalances | Subscribe | AcknowledgeEvents
+VenueRequest = Place | Cancel | Replace | Lookup | FetchOpenOrders | FetchFills | Subscribe | AcknowledgeEvents
 
 DUPLICATE_CLIENT_ORDER_ID = "DUPLICATE_CLIENT_ORDER_ID"
 """The refusal that proves the opposite of a failure: an order with this client order id is already there."""
-
-RATE_LIMITED, BANNED = "RATE_LIMITED", "BANNED"
-"""Refusals of how much is asked, not of what: too many requests (HTTP 429), and a ban (418), during which asking makes it longer."""
 
 
 class Accepted(_Data, frozen=True, tag="Accepted"):
@@ -229,11 +184,10 @@ class Accepted(_Data, frozen=True, tag="Accepted"):
 
 
 class Refused(_Data, frozen=True, tag="Refused"):
-    """A definite negative answer: nothing was done and nothing will be. `retry_after_ms` is when the venue may be asked again (0: it did not say)."""
+    """A definite negative answer: nothing was done and nothing will be."""
 
     code: str
     text: str = ""
-    retry_after_ms: int = 0
 
 
 class NotFound(_Data, frozen=True, tag="NotFound"):
@@ -247,24 +201,9 @@ class OrderFound(_Data, frozen=True, tag="OrderFound"):
 
 
 class OrdersFetched(_Data, frozen=True, tag="OrdersFetched"):
-    """Everything asked for; an empty tuple is an answer, a failed query never looks like one. It shows what the events up to `cursor` came to."""
+    """Everything asked for; an empty tuple is an answer, a failed query never looks like one."""
 
     orders: tuple[BrokerOrderUpdate, ...]
-    cursor: int = 0
-
-
-class PositionsFetched(_Data, frozen=True, tag="PositionsFetched"):
-    """Every position that is not flat, as the events up to `cursor` left them."""
-
-    positions: tuple[BrokerPosition, ...]
-    cursor: int
-
-
-class BalancesFetched(_Data, frozen=True, tag="BalancesFetched"):
-    """Every balance, as the events up to `cursor` left them."""
-
-    balances: tuple[BrokerBalance, ...]
-    cursor: int
 
 
 class FillsFetched(_Data, frozen=True, tag="FillsFetched"):
@@ -297,7 +236,7 @@ class NotSent(_Data, frozen=True, tag="NotSent"):
     text: str = ""
 
 
-VenueReply = Accepted | Refused | NotFound | OrderFound | OrdersFetched | FillsFetched | PositionsFetched | BalancesFetched | Subscribed | OutcomeUnknown | NotSent
+VenueReply = Accepted | Refused | NotFound | OrderFound | OrdersFetched | FillsFetched | Subscribed | OutcomeUnknown | NotSent
 
 
 class OrderUpdated(_Data, frozen=True, tag="OrderUpdated"):
@@ -325,47 +264,7 @@ class RequestRejected(_Data, frozen=True, tag="RequestRejected"):
     reason: str
 
 
-class TradeBusted(_Data, frozen=True, tag="TradeBusted"):
-    """Pushed: the execution `exec_ref_id` does not stand any more. `fill` is what it was, with the total that is left; `status` is the order's."""
-
-    cursor: int
-    fill: BrokerFill
-    exec_ref_id: str
-    status: OrderStatus
-
-
-class TradeCorrected(_Data, frozen=True, tag="TradeCorrected"):
-    """Pushed: the execution `exec_ref_id` was something else. `fill` is what stands instead, with the corrected total; `status` is the order's."""
-
-    cursor: int
-    fill: BrokerFill
-    exec_ref_id: str
-    status: OrderStatus
-
-
-class StatusUnclear(_Data, frozen=True, tag="StatusUnclear"):
-    """Pushed: something happened to the order that the venue says in a word we have none for. It ends nothing; asking shows the order."""
-
-    cursor: int
-    client_order_id: str
-    venue_order_id: str
-    symbol: str
-    venue_status: str
-    updated_ns: int
-
-
-class SymbolSplit(_Data, frozen=True, tag="SymbolSplit"):
-    """Pushed: each share of a symbol has become `numerator / denominator` shares. Nothing of the symbol is open then; `position_qty` is what is held after it."""
-
-    cursor: int
-    symbol: str
-    numerator: int
-    denominator: int
-    position_qty: Decimal
-    occurred_ns: int
-
-
-VenueEvent = OrderUpdated | OrderFilled | RequestRejected | TradeBusted | TradeCorrected | StatusUnclear | SymbolSplit
+VenueEvent = OrderUpdated | OrderFilled | RequestRejected
 """What a venue pushes. `cursor` is contiguous per account, so a missed push is visible and can be asked for again."""
 
 

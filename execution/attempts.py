@@ -1,8 +1,7 @@
 """Attempts: sending an order or a replacement, what came of it, and how the doubt about one ends.
 
-Admission says whether an order goes now, waits for its turn or is not sent (admission.py). A call has one of four outcomes: the
-venue took the order, the venue refused it, our own gate refused it, or nobody knows. A venue that refuses because it is asked too
-much has taken nothing, so the same order may go again when it says. What nobody knows is in doubt until there is evidence: an event the venue pushes, or the answer to a lookup by client order id.
+A call has one of four outcomes: the venue took the order, the venue refused it, our own gate refused it, or nobody knows. What
+nobody knows is in doubt until there is evidence: an event the venue pushes, or the answer to a lookup by client order id.
 
     found       adopted as the venue shows it
     not found   asked again until the late-arrival bound has passed, and once more after it; then it never got there:
@@ -15,13 +14,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from core.contracts import ExecType, OrderStatus, Severity
-from core.gate import Gate, GateFacts
 from core.ids import request_id
 from core.machine import CallVenue
+from core.node import Gate
 from core.venue import (
-    BANNED,
     DUPLICATE_CLIENT_ORDER_ID,
-    RATE_LIMITED,
     Accepted,
     BrokerOrderAck,
     BrokerOrderUpdate,
@@ -35,59 +32,30 @@ from core.venue import (
     Replace,
     VenueReply,
 )
-from execution.admission import Admission, Verdict
-from execution.arming import SELF_ARMED
 from execution.cancels import Cancels
-from execution.gate import ALARMS
 from execution.live_book import CallKind, LiveBook
-from execution.live_orders import NEVER_REACHED, NS_PER_MS, REFUSED, SENDS_MAX, LiveOrder, Stage, VenueTraits, backoff_ns, retry_delay_ns
-from execution.throttle import RATE_BACKOFF_NS
+from execution.live_orders import NEVER_REACHED, NOT_SENT, REFUSED, SENDS_MAX, LiveOrder, Stage, VenueTraits, backoff_ns, retry_delay_ns
 from execution.venue_reports import GATEWAY, QUERY, REPLY, reason_of
 
 __all__ = ["Attempts"]
-
-_SESSION_ENDED = "SESSION_ENDED"
 
 
 class Attempts:
     """Sends, and resolves what is in doubt.
 
     Invariants: an order is sent again only after the venue has conclusively not got it; a doubt ends by evidence alone;
-    at most one lookup of an order is under way. After the end of a replayed session time stands still, so nothing waits for it.
+    at most one lookup of an order is under way.
     """
 
-    def __init__(self, book: LiveBook, cancels: Cancels, admission: Admission, traits: VenueTraits, gate: Gate) -> None:
+    def __init__(self, book: LiveBook, cancels: Cancels, traits: VenueTraits, gate: Gate) -> None:
         self._book = book
         self._cancels = cancels
-        self._admission = admission
         self._traits = traits
         self._gate = gate
-        self.is_session_over = False
-
-    def admit(self, order: LiveOrder, intent_id: str, strategy_id: str, ordered_ns: int) -> None:
-        """A new order or replacement: send it, let it wait, or say that it is not sent."""
-        code, text = self._book.parents.objection(order)
-        verdict = Verdict(code, text) if code else self._admission.judge(order, intent_id, strategy_id, ordered_ns, self._book.now_ns)
-        if not verdict.code:
-            self._book.parents.on_admitted(order)
-        self._follow_verdict(order, verdict)
-
-    def _follow_verdict(self, order: LiveOrder, verdict: Verdict) -> None:
-        if verdict.code:
-            self._withdraw(order, verdict.code, verdict.text)
-        elif verdict.at_ns:
-            self._book.put(replace(order, stage=Stage.QUEUED, queued_ns=self._book.now_ns, due_ns=verdict.at_ns))
-        else:
-            self.send(order)
-
-    def _withdraw(self, order: LiveOrder, code: str, text: str) -> None:
-        if code in ALARMS:
-            self._book.alert("order_refused_at_exit", Severity.CRITICAL, f"order {order.client_order_id} is not sent: {reason_of(code, text)}")
-        self._book.withdraw(order, code, text)
 
     def send(self, order: LiveOrder, evidence: str = GATEWAY) -> None:
         """Announce the attempt, then call; the call waits until the announcement is out."""
-        sent = self._book.put(replace(order, stage=Stage.SENT, sends=order.sends + 1, attempted_ns=self._book.now_ns, doubt="", due_ns=None))
+        sent = self._book.put(replace(order, stage=Stage.SENT, sends=order.sends + 1, attempted_ns=self._book.now_ns, doubt=""))
         self._book.publish(self._book.reports.attempted(sent, evidence, self._book.now_ns), sent.correlation_id)
         call_id = request_id(sent.client_order_id, "replace" if sent.orig_client_order_id else "place", sent.sends)
         self._book.call(CallKind.SEND, sent.client_order_id, CallVenue(call_id, self._request_of(sent), self._book.topic, sent.approval))
@@ -103,13 +71,13 @@ class Attempts:
             case Accepted() if order.orig_client_order_id:
                 self._book.report(order, ExecType.PENDING_REPLACE, REPLY)
                 self._book.put(replace(order, stage=Stage.TAKEN))
-            case Refused(code=code) if code in (RATE_LIMITED, BANNED):
-                self._on_limited(order, reply)
             case Refused(code=code, text=text) if code != DUPLICATE_CLIENT_ORDER_ID:
                 self._book.report(order, ExecType.REPLACE_REJECTED if order.orig_client_order_id else ExecType.REJECTED, REPLY, reason_of(code, text))
                 self._book.end(order, REFUSED)
             case NotSent(code=code, text=text):
-                self._withdraw(replace(order, sends=0), code, text)
+                self._book.log("warning", "not_sent", client_order_id=order.client_order_id, code=code, text=text)
+                self._book.report(order, ExecType.NOT_SENT, GATEWAY, code)
+                self._book.end(order, NOT_SENT)
             case _:
                 self._doubt(order, _cause_of(reply))
 
@@ -120,13 +88,8 @@ class Attempts:
         match reply:
             case OrderFound(order=view) if view.client_order_id == order.client_order_id:
                 self._adopt(order, view)
-            case NotFound() if order.stage is not Stage.IN_DOUBT:
-                # The venue has shown it before: it contradicts itself, and is asked until it does not.
-                self._ask_at(replace(order, failures=order.failures + 1), self._book.now_ns + backoff_ns(order.failures))
             case NotFound():
                 self._on_not_found(order)
-            case Refused(code=code, retry_after_ms=after_ms) if code in (RATE_LIMITED, BANNED):
-                self._ask_at(order, self._book.now_ns + (after_ms * NS_PER_MS or RATE_BACKOFF_NS))
             case _:
                 failures = order.failures + 1
                 self._ask_at(replace(order, failures=failures), self._book.now_ns + retry_delay_ns(failures))
@@ -134,16 +97,12 @@ class Attempts:
     def on_ready(self) -> None:
         """The venue can be asked again: ask about everything in doubt."""
         for order in list(self._book.orders.values()):
-            if order.stage is Stage.IN_DOUBT or order.is_unclear:
+            if order.stage is Stage.IN_DOUBT:
                 self._ask(replace(order, failures=0))
 
     def on_due(self, order: LiveOrder) -> None:
-        """Ask again, or send what waits for its turn, when the time for it has come."""
-        if order.due_ns is None or order.due_ns > self._book.now_ns:
-            return
-        if order.stage is Stage.QUEUED:
-            self._follow_verdict(order, self._admission.judge_again(order, self._book.now_ns))
-        else:
+        """Ask again, when the time for it has come."""
+        if order.due_ns is not None and order.due_ns <= self._book.now_ns:
             self._ask(order)
 
     def on_shown(self, order: LiveOrder, status: OrderStatus) -> None:
@@ -151,25 +110,6 @@ class Attempts:
         if order.stage is Stage.IN_DOUBT:
             self._resolved(order, "pushed")
         self._follow(order, status)
-
-    def on_unclear(self, order: LiveOrder) -> None:
-        """The venue has shown the order in a word we have none for: it is there, and a question tells how it stands.
-
-        A replacement of which that is said may be made or refused, so it stays what it is until the answer.
-        """
-        unclear = self._book.put(replace(order, is_unclear=True, failures=0))
-        if unclear.stage is Stage.LOST or (unclear.is_unknown and not unclear.orig_client_order_id):
-            self._cancels.on_known(unclear)
-        self._ask(self._book.orders[order.client_order_id])
-
-    def on_session_end(self) -> None:
-        """No later moment will come: what waits for its turn does not go any more, and what is in doubt is asked about for the last time."""
-        self.is_session_over = True
-        for order in list(self._book.orders.values()):
-            if order.stage is Stage.QUEUED:
-                self._withdraw(order, _SESSION_ENDED, "")
-            elif order.stage is Stage.IN_DOUBT or order.is_unclear:
-                self._ask(replace(order, failures=0, is_final=True))
 
     def _request_of(self, order: LiveOrder) -> Place | Replace:
         assert order.order is not None, f"order {order.client_order_id} has no terms to send"
@@ -185,56 +125,42 @@ class Attempts:
         else:
             self._book.put(known)
 
-    def _on_limited(self, order: LiveOrder, refused: Refused) -> None:
-        """The venue would not take it for how much we ask: it goes again later, or its refusal is the last word."""
-        verdict = self._admission.judge_limited(order, refused, self._book.now_ns)
-        if verdict.code:
-            self._book.report(order, ExecType.REPLACE_REJECTED if order.orig_client_order_id else ExecType.REJECTED, REPLY, reason_of(verdict.code, verdict.text))
-            self._book.end(order, REFUSED)
-        else:
-            self._follow_verdict(order, verdict)
-
     # In doubt.
 
     def _doubt(self, order: LiveOrder, cause: str) -> None:
         self._book.report(order, ExecType.IN_DOUBT, GATEWAY, cause)
         self._book.alert("order_in_doubt", Severity.WARNING, f"order {order.client_order_id}: its outcome at {self._book.venue} is unknown ({cause})")
-        self._ask(replace(order, stage=Stage.IN_DOUBT, doubt=cause, failures=0, is_final=self.is_session_over))
+        self._ask(replace(order, stage=Stage.IN_DOUBT, doubt=cause, failures=0, is_final=False))
 
     def _ask(self, order: LiveOrder) -> None:
         """Look the order up. Before the event feed stands nothing is asked: its answer asks about everything."""
         if not self._book.feed.is_ready:
             self._book.put(replace(order, query="", due_ns=None))
             return
-        if self._book.now_ns < self._book.banned_until_ns and not self.is_session_over:
-            # Whoever asks during a ban is banned anew, and several that ask in turn would be for ever.
-            self._book.put(replace(order, query="", due_ns=self._book.banned_until_ns))
-            return
         call_id = request_id(order.client_order_id, "lookup", order.lookups + 1)
         self._book.put(replace(order, query=call_id, lookups=order.lookups + 1, due_ns=None))
         self._book.call(CallKind.LOOKUP, order.client_order_id, CallVenue(call_id, Lookup(client_order_id=order.client_order_id)))
 
     def _ask_at(self, order: LiveOrder, due_ns: int) -> None:
-        if due_ns <= self._book.now_ns or self.is_session_over or not self._book.feed.is_ready:
+        if due_ns <= self._book.now_ns or not self._book.feed.is_ready:
             self._ask(order)
         else:
             self._book.put(replace(order, query="", due_ns=due_ns))
 
     def _adopt(self, order: LiveOrder, view: BrokerOrderUpdate) -> None:
         """What the venue says of it is the truth. Executions come through the event feed, none is made up here."""
-        if order.stage is Stage.IN_DOUBT:
-            self._resolved(order, "found")
+        self._resolved(order, "found")
         self._book.publish(self._book.reports.of_view(view, QUERY, order.orig_client_order_id), order.correlation_id)
-        self._follow(replace(order, venue_order_id=view.venue_order_id, is_unclear=False, query="", due_ns=None), view.status)
+        self._follow(replace(order, venue_order_id=view.venue_order_id), view.status)
 
     def _on_not_found(self, order: LiveOrder) -> None:
         bound_ns = order.attempted_ns + self._traits.late_arrival_ns
-        if order.is_final:
-            self._conclude(replace(order, query=""))
-        elif self._book.now_ns < bound_ns:
+        if self._book.now_ns < bound_ns:
             self._ask_at(replace(order, failures=order.failures + 1), min(bound_ns, self._book.now_ns + backoff_ns(order.failures)))
-        else:
+        elif not order.is_final:
             self._ask(replace(order, failures=0, is_final=True))
+        else:
+            self._conclude(replace(order, query=""))
 
     def _conclude(self, order: LiveOrder) -> None:
         """Not found after the bound, and not found when asked once more."""
@@ -262,12 +188,8 @@ class Attempts:
             return "CANCEL_REQUESTED"
         if order.sends >= SENDS_MAX:
             return "SENDS_EXHAUSTED"
-        if self.is_session_over:
-            return _SESSION_ENDED
-        # Seal and lease are for the node's own look, right before the wire: a machine has neither key nor clock.
-        facts = GateFacts(self._cancels.kill_switch, is_genuine=True, arming=SELF_ARMED)
-        refusal = self._gate(self._request_of(order), order.approval, facts, self._book.now_ns)
-        return self._admission.objection_to_resend(order, self._book.now_ns) if refusal is None else refusal.code
+        refusal = self._gate(self._request_of(order), order.approval, self._cancels.kill_switch, self._book.now_ns)
+        return "" if refusal is None else refusal.code
 
     def _resolved(self, order: LiveOrder, how: str) -> None:
         self._book.log("info", "doubt_resolved", client_order_id=order.client_order_id, how=how, cause=order.doubt)

@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from core.contracts import ExecType, KillSwitchState, KillSwitchStatus, TradingState
 from core.ids import request_id
 from core.machine import CallVenue
-from core.venue import BANNED, RATE_LIMITED, Accepted, Cancel, NotFound, Refused, VenueReply
+from core.venue import Accepted, Cancel, NotFound, Refused, VenueReply
 from execution.live_book import CallKind, LiveBook
-from execution.live_orders import NS_PER_MS, CancelRequest, CancelStage, LiveOrder, Stage, retry_delay_ns, sweep_delay_ns
-from execution.throttle import RATE_BACKOFF_NS
+from execution.live_orders import CancelRequest, CancelStage, LiveOrder, Stage, retry_delay_ns, sweep_delay_ns
 from execution.venue_reports import reason_of
 
 __all__ = ["CLEAR", "Cancels", "without"]
@@ -50,10 +49,6 @@ class Cancels:
             case Accepted():
                 self._book.report_cancel(order, cancel, ExecType.PENDING_CANCEL)
                 self._book.put(_with(order, replace(cancel, stage=CancelStage.TAKEN, failures=0)))
-            case Refused(code=code, retry_after_ms=after_ms) if code in (RATE_LIMITED, BANNED):
-                # It was refused for how much we ask, not for what: it is asked again when the venue lets us.
-                due_ns = self._book.now_ns + (after_ms * NS_PER_MS or RATE_BACKOFF_NS)
-                self._book.put(_with(order, replace(cancel, stage=CancelStage.WAITING, due_ns=due_ns)))
             case Refused(code=code, text=text):
                 self._on_refused(order, cancel, reason_of(code, text))
             case NotFound():
@@ -107,10 +102,7 @@ class Cancels:
         """Cancel what a kill to this state wants gone; how many orders that is, those already being cancelled included."""
         targets = [order for order in self._book.orders.values() if order.must_go(state)]
         for order in targets:
-            if order.stage is Stage.QUEUED:
-                self._book.withdraw(order, "CANCEL_ALL")
-            else:
-                self._by_ourselves(order)
+            self._by_ourselves(order)
         return len(targets)
 
     def _sweep_again_after(self, sweeps: int) -> None:
@@ -125,8 +117,6 @@ class Cancels:
         self.request(replace(order, cancels=others), CancelRequest(request_id=request_id(order.client_order_id, "kill", order.cancel_calls + 1), is_ours=True))
 
     def _send(self, order: LiveOrder, cancel: CancelRequest) -> LiveOrder:
-        if self._book.now_ns < self._book.banned_until_ns:
-            return self._book.put(_with(order, replace(cancel, stage=CancelStage.WAITING, due_ns=self._book.banned_until_ns)))
         calls = order.cancel_calls + 1
         call_id = request_id(order.client_order_id, "kill" if cancel.is_ours else "cancel", calls)
         asked = _with(replace(order, cancel_calls=calls), replace(cancel, stage=CancelStage.ASKED, call_id=call_id, due_ns=None))

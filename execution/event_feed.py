@@ -19,8 +19,6 @@ from execution.live_orders import retry_delay_ns
 __all__ = ["Arrival", "EventFeed"]
 
 _GAPS_MAX = 3
-_BEHIND_NS = 1_000_000_000
-"""How long the venue may take to bring what it said it has."""
 
 
 class Arrival(StrEnum):
@@ -36,8 +34,7 @@ class EventFeed(msgspec.Struct, omit_defaults=True):
 
     Invariants: `cursor` grows by one with every event taken; at most one subscription is asked for at a time; `is_ready`
     means that the venue has answered one on this connection. A subscription tells the venue that everything up to its cursor
-    is safe with us, so it waits until what was said about it on `topic` is published. `heard_ns` is when the venue last said anything
-    by itself or answered a subscription, `known` the newest event it has told us of.
+    is safe with us, so it waits until what was said about it on `topic` is published.
     """
 
     account: str
@@ -50,8 +47,6 @@ class EventFeed(msgspec.Struct, omit_defaults=True):
     failures: int = 0
     gaps: int = 0
     due_ns: int | None = None
-    heard_ns: int = 0
-    known: int = 0
 
     def copy(self) -> EventFeed:
         """An independent feed in the same state."""
@@ -87,8 +82,6 @@ class EventFeed(msgspec.Struct, omit_defaults=True):
         if isinstance(reply, Subscribed):
             self.failures = 0
             self.is_ready = True
-            self.heard_ns = now_ns
-            self.known = reply.last_cursor
             return ()
         self.failures += 1
         delay_ns = retry_delay_ns(self.failures)
@@ -97,21 +90,8 @@ class EventFeed(msgspec.Struct, omit_defaults=True):
         self.due_ns = now_ns + delay_ns
         return ()
 
-    def ask_again_ns(self, silence_ns: int | None, *, is_waiting: bool) -> int | None:
-        """When to ask whether something was missed; None while there is no reason to.
-
-        A stream may be silent because nothing happens, or because it is dead and nobody noticed: only asking tells. It is asked for
-        when something `is_waiting` for the venue's word, and always while the venue has told of events that have not come.
-        """
-        if not self.is_ready or self.open_call or self.due_ns is not None:
-            return None
-        if self.cursor < self.known:
-            return self.heard_ns + _BEHIND_NS
-        return self.heard_ns + silence_ns if is_waiting and silence_ns is not None else None
-
-    def take(self, cursor: int, now_ns: int) -> Arrival:
+    def take(self, cursor: int) -> Arrival:
         """Move on by this event when it is the next one."""
-        self.heard_ns = now_ns
         if cursor <= self.cursor:
             return Arrival.DUPLICATE
         if cursor > self.cursor + 1:

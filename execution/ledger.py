@@ -3,10 +3,9 @@
 An execution moves two assets at once. In the currency, cash pays (or receives) the notional and the counterparty receives
 it; in the symbol's own units the owner's position grows by what the counterparty gives up. A fee moves between cash and
 `fees` in whatever asset it was taken. An opening balance comes out of `equity`. A bust is the same postings with the other
-sign, so nothing is ever edited or deleted. A split gives every owner the shares it makes of theirs, and moves no cash. An adjustment
-takes the venue's word for a position or a balance, a transfer gives a position to another owner at what it cost.
+sign, so nothing is ever edited or deleted.
 
-Accounts are `cash:{asset}`, `position:{symbol}:{owner}`, `counterparty`, `fees:{asset}`, `adjustments` and `equity:opening`. The hot state
+Accounts are `cash:{asset}`, `position:{symbol}:{owner}`, `counterparty`, `fees:{asset}` and `equity:opening`. The hot state
 holds what is asked for all the time (cash per asset, position per symbol and owner); the transactions go to the archive.
 """
 
@@ -41,9 +40,6 @@ class TransactionKind(StrEnum):
     OPENING = "opening"
     FILL = "fill"
     REVERSAL = "reversal"
-    SPLIT = "split"
-    ADJUSTMENT = "adjustment"
-    TRANSFER = "transfer"
 
 
 class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,8 +54,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """One balanced entry, and the execution it books. `key` begins with its number, so that a missing one is visible.
 
     A REVERSAL carries the opposite `side` and the negative `fee` of what it undoes, so that for every kind cash moves by
-    `-side.sign * notional` in `currency` and by `-fee` in `fee_asset`, and the position by `side.sign * last_qty`. A TRANSFER has no side:
-    the account holds what it held. `as_of_ns` is when an ADJUSTMENT was true at the venue.
+    `-side.sign * notional` in `currency` and by `-fee` in `fee_asset`, and the position by `side.sign * last_qty`.
     """
 
     key: str
@@ -77,7 +72,6 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     fee_asset: str = ""
     currency: str = ""
     notional: Decimal = ZERO
-    as_of_ns: int = 0
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -236,73 +230,6 @@ class Ledger:
         self._hold(booking, position.without(booking.side.sign * execution.qty, execution.price, instrument.multiplier))
         return self._paid(booking.transaction(self._next_number(), TransactionKind.REVERSAL, now_ns))
 
-    def split(self, instrument: Instrument, numerator: int, denominator: int, now_ns: int) -> list[tuple[str, Transaction]]:
-        """Each share has become `numerator / denominator`: the entry of each owner who holds some, by owner."""
-        entries = []
-        for owner, held in self._positions.get(instrument.symbol, {}).items():
-            more = held.qty * numerator / denominator - held.qty
-            if not more:
-                continue
-            average = _average(held.avg_price * denominator, Decimal(numerator))
-            self._positions[instrument.symbol][owner] = Position(held.qty + more, average, held.realized_pnl)
-            entries.append((owner, _split_transaction(self._next_number(), owner, instrument, more, now_ns)))
-        return entries
-
-    def adjust_position(self, instrument: Instrument, owner: str, qty: Decimal, price: Decimal, now_ns: int, as_of_ns: int) -> Transaction:
-        """An owner holds `qty` (signed) more than was booked, at `price`; no cash moves."""
-        symbol = instrument.symbol
-        self._positions.setdefault(symbol, {})[owner] = self.position(symbol, owner).after(qty, price, instrument.multiplier)
-        return Transaction(
-            key=_key(self._next_number(), TransactionKind.ADJUSTMENT, f"{symbol}|{owner}"),
-            kind=TransactionKind.ADJUSTMENT,
-            now_ns=now_ns,
-            postings=(Posting(f"position:{symbol}:{owner}", symbol, qty), Posting("adjustments", symbol, -qty)),
-            owner=owner,
-            symbol=symbol,
-            side=Side.BUY if qty > 0 else Side.SELL,
-            last_qty=abs(qty),
-            last_price=price,
-            fee_asset=instrument.currency,
-            currency=instrument.currency,
-            as_of_ns=as_of_ns,
-        )
-
-    def adjust_cash(self, asset: str, amount: Decimal, now_ns: int, as_of_ns: int) -> Transaction:
-        """There is `amount` more (negative: less) of an asset than was booked. It is told like a fee of that much less."""
-        return self._paid(
-            Transaction(
-                key=_key(self._next_number(), TransactionKind.ADJUSTMENT, asset),
-                kind=TransactionKind.ADJUSTMENT,
-                now_ns=now_ns,
-                postings=(Posting(_CASH + asset, asset, amount), Posting("adjustments", asset, -amount)),
-                side=Side.BUY,
-                fee=-amount,
-                fee_asset=asset,
-                currency=asset,
-                as_of_ns=as_of_ns,
-            )
-        )
-
-    def transfer(self, instrument: Instrument, owner: str, other: str, qty: Decimal, now_ns: int) -> Transaction:
-        """Give `qty` (signed) of what one owner holds to another one, at its average price."""
-        symbol, multiplier = instrument.symbol, instrument.multiplier
-        held = self.position(symbol, owner)
-        owners = self._positions.setdefault(symbol, {})
-        owners[other] = self.position(symbol, other).after(qty, held.avg_price, multiplier)
-        owners[owner] = held.without(qty, held.avg_price, multiplier)
-        return Transaction(
-            key=_key(self._next_number(), TransactionKind.TRANSFER, f"{symbol}|{owner}|{other}"),
-            kind=TransactionKind.TRANSFER,
-            now_ns=now_ns,
-            postings=(Posting(f"position:{symbol}:{owner}", symbol, -qty), Posting(f"position:{symbol}:{other}", symbol, qty)),
-            owner=other,
-            symbol=symbol,
-            last_qty=abs(qty),
-            last_price=held.avg_price,
-            fee_asset=instrument.currency,
-            currency=instrument.currency,
-        )
-
     def position(self, symbol: str, owner: str) -> Position:
         """What an owner holds of a symbol."""
         owners = self._positions.get(symbol)
@@ -311,11 +238,6 @@ class Ledger:
     def positions(self) -> list[tuple[str, str, Position]]:
         """Every position that was ever opened, flat ones included: (symbol, owner, position)."""
         return [(symbol, owner, position) for symbol, owners in self._positions.items() for owner, position in owners.items()]
-
-    def account_positions(self) -> dict[str, Decimal]:
-        """What the account holds of every symbol that is not flat."""
-        totals = {symbol: self.account_qty(symbol) for symbol in self._positions}
-        return {symbol: qty for symbol, qty in totals.items() if qty}
 
     def account_qty(self, symbol: str) -> Decimal:
         """What the account holds of a symbol: the sum over its owners."""
@@ -343,22 +265,6 @@ class Ledger:
             if posting.account.startswith(_CASH):
                 self.balances[posting.asset] = self.balances.get(posting.asset, ZERO) + posting.amount
         return transaction
-
-
-def _split_transaction(number: int, owner: str, instrument: Instrument, more: Decimal, now_ns: int) -> Transaction:
-    symbol = instrument.symbol
-    return Transaction(
-        key=_key(number, TransactionKind.SPLIT, f"{symbol}|{owner}"),
-        kind=TransactionKind.SPLIT,
-        now_ns=now_ns,
-        postings=(Posting(f"position:{symbol}:{owner}", symbol, more), Posting("counterparty", symbol, -more)),
-        owner=owner,
-        symbol=symbol,
-        side=Side.BUY if more > 0 else Side.SELL,
-        last_qty=abs(more),
-        fee_asset=instrument.currency,
-        currency=instrument.currency,
-    )
 
 
 def _key(number: int, kind: TransactionKind, name: str) -> str:

@@ -11,11 +11,9 @@ from msgspec.structs import replace
 from core import topics
 from core.contracts import Alert, ExecType, Severity, VenueReport
 from core.machine import Archive, Attached, CallVenue, Effect, Log, Publish
-from core.venue import RATE_LIMITED
 from execution.event_feed import EventFeed
-from execution.live_orders import NOT_SENT, ORIGINAL_ENDED, REFUSED, REPLACED, CancelRequest, CancelStage, Ended, LiveOrder, Stage
-from execution.parents import Parents
-from execution.venue_reports import GATEWAY, REPLY, VenueReports, reason_of
+from execution.live_orders import ORIGINAL_ENDED, REPLACED, CancelRequest, CancelStage, Ended, LiveOrder, Stage
+from execution.venue_reports import REPLY, VenueReports
 
 __all__ = ["ARCHIVE", "DAEMON", "CallKind", "LiveBook", "OpenCall", "ended_in"]
 
@@ -24,22 +22,19 @@ ARCHIVE = "order"
 
 
 class CallKind(StrEnum):
-    """What a venue call is for. A PROBE asks about nothing, to see whether the venue answers; RECONCILE asks what the account is."""
+    """What a venue call is for."""
 
     SEND = "SEND"
     CANCEL = "CANCEL"
     LOOKUP = "LOOKUP"
     SUBSCRIBE = "SUBSCRIBE"
-    PROBE = "PROBE"
-    RECONCILE = "RECONCILE"
 
 
 class OpenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A venue call without an outcome: what it is for, about which order, and when it was asked (ns UTC)."""
+    """A venue call without an outcome: what it is for, and about which order."""
 
     kind: CallKind
     client_order_id: str = ""
-    asked_ns: int = 0
 
 
 def ended_in(attached: Attached, client_order_id: str) -> Ended | None:
@@ -52,7 +47,7 @@ class LiveBook:
     """Orders that have not ended, by client order id, and open calls, by call id.
 
     Invariants: `due` holds exactly the orders that wait for time; what has ended is archived once and is no longer here.
-    `now_ns` and `out` belong to the input being handled. Until `banned_until_ns` the venue wants to hear nothing, not even a cancel.
+    `now_ns` and `out` belong to the input being handled.
     """
 
     def __init__(self, account: str, venue: str) -> None:
@@ -66,8 +61,6 @@ class LiveBook:
         self.feed = EventFeed(account, self.topic)
         self.now_ns = 0
         self.out: list[Effect] = []
-        self.banned_until_ns = 0
-        self.parents = Parents()
         self._alerts = topics.ALERTS_FIRED.name()
 
     def restore(self, orders: Iterable[LiveOrder], calls: dict[str, OpenCall], feed: EventFeed) -> None:
@@ -93,37 +86,14 @@ class LiveBook:
         del self.orders[order.client_order_id]
         self.due.pop(order.client_order_id, None)
         if not order.is_archived:
-            row = Ended(
-                symbol=order.symbol,
-                end=end,
-                at_ns=self.now_ns,
-                venue_order_id=order.venue_order_id,
-                protective=order.protective,
-                correlation_id=order.correlation_id,
-                execution_id=order.execution_id,
-            )
+            row = Ended(symbol=order.symbol, end=end, at_ns=self.now_ns, venue_order_id=order.venue_order_id, protective=order.protective, correlation_id=order.correlation_id)
             self.out.append(Archive(ARCHIVE, order.client_order_id, msgspec.json.encode(row)))
         if end == REPLACED:
             return
-        # A replacement that did not come about leaves the slice as it is.
-        if order.execution_id and order.orig_client_order_id not in self.orders:
-            self.parents.on_ended(order)
         for other_id in order.replaced_by:
             other = self.orders.get(other_id)
             if other is not None and other.stage is Stage.TAKEN:
                 self.end(other, ORIGINAL_ENDED)
-
-    def withdraw(self, order: LiveOrder, code: str, text: str = "") -> None:
-        """An order that waits, or was to be sent, is not sent (any more)."""
-        self.put(order)
-        self.log("warning", "not_sent", client_order_id=order.client_order_id, code=code, text=text)
-        if order.sends:
-            # The venue would not take it just now: that is its word, and the last one.
-            self.report(order, ExecType.REPLACE_REJECTED if order.orig_client_order_id else ExecType.REJECTED, REPLY, reason_of(RATE_LIMITED, code))
-            self.end(order, REFUSED)
-        else:
-            self.report(order, ExecType.NOT_SENT, GATEWAY, code)
-            self.end(order, NOT_SENT)
 
     def supersede(self, order: LiveOrder) -> LiveOrder:
         """A replacement that is there has ended the order it replaces; cancels of that one are now meant for this one."""
@@ -132,11 +102,11 @@ class LiveBook:
             return order
         self.end(original, REPLACED)
         moved = tuple(replace(c, stage=CancelStage.HELD, call_id="", failures=0, due_ns=None) for c in original.cancels)
-        return replace(order, cancels=(*moved, *order.cancels), cum_qty=max(order.cum_qty, original.cum_qty))
+        return replace(order, cancels=(*moved, *order.cancels))
 
     def call(self, kind: CallKind, client_order_id: str, call: CallVenue) -> None:
         """Ask the venue, and remember what was asked."""
-        self.calls[call.call_id] = OpenCall(kind, client_order_id, self.now_ns)
+        self.calls[call.call_id] = OpenCall(kind, client_order_id)
         self.out.append(call)
 
     def publish(self, report: VenueReport, correlation_id: str) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from core.contracts import Approval, ReplaceOrder, SubmitOrder, TradingState
-from core.money import ZERO
 from core.settings import Settings
 from core.venue import DUPLICATE_CLIENT_ORDER_ID, BrokerOrderReq
 
 __all__ = [
     "NEVER_REACHED",
     "NOT_SENT",
-    "NS_PER_MS",
     "ORIGINAL_ENDED",
     "REFUSED",
     "REPLACED",
-    "RESOLVED",
     "SENDS_MAX",
     "CancelRequest",
     "CancelStage",
@@ -53,21 +49,18 @@ class VenueTraits(_Fact, frozen=True):
     """What a venue guarantees about client order ids.
 
     `ids_unique_for_ever` or only among open orders; `late_arrival_ns` is how long after an attempt the order may still appear
-    (request validity, server timeout and query lag together). After `silence_ns` without a word, with orders open, the venue is
-    asked whether anything was missed (None: its stream cannot fall silent unnoticed).
+    (request validity, server timeout and query lag together).
     """
 
     ids_unique_for_ever: bool = True
     late_arrival_ns: int = 0
-    silence_ns: int | None = None
 
 
 class Stage(StrEnum):
-    """How far an order has come: QUEUED (it waits for its turn to be sent), SENT (a call is under way), IN_DOUBT, TAKEN (a replacement the venue has taken and not yet
+    """How far an order has come: SENT (a call is under way), IN_DOUBT, TAKEN (a replacement the venue has taken and not yet
     confirmed), WORKING (the venue knows it), LOST (conclusively not found, and nothing follows from that), FOREIGN (not sent by
     this gateway: it is only cancelled)."""
 
-    QUEUED = "QUEUED"
     SENT = "SENT"
     IN_DOUBT = "IN_DOUBT"
     TAKEN = "TAKEN"
@@ -101,10 +94,7 @@ class LiveOrder(_Fact, frozen=True):
 
     `orig_*` are set on a replacement, `replaced_by` holds the ids of the replacements asked for. `query` is the
     open lookup's call id. While in doubt `doubt` says why, `failures` counts unhelpful answers, `is_final` is set when the
-    lookup under way was asked after the late-arrival bound. `queued_ns` is since when it waits for its turn.
-    `is_unclear`: the venue said something of it that only a lookup explains.
-    A slice of a parent names it (`execution_id`), its quantity and, as a replacement, the slice's first id; `cum_qty` is what a slice
-    has executed.
+    lookup under way was asked after the late-arrival bound.
     """
 
     client_order_id: str
@@ -129,17 +119,6 @@ class LiveOrder(_Fact, frozen=True):
     cancels: tuple[CancelRequest, ...] = ()
     cancel_calls: int = 0
     is_archived: bool = False
-    queued_ns: int = 0
-    execution_id: str = ""
-    parent_qty: Decimal | None = None
-    child_id: str = ""
-    cum_qty: Decimal = ZERO
-    is_unclear: bool = False
-
-    @property
-    def first_id(self) -> str:
-        """The id of the first order of its lineage."""
-        return self.child_id or self.client_order_id
 
     @property
     def next_due_ns(self) -> int | None:
@@ -171,11 +150,11 @@ class LiveOrder(_Fact, frozen=True):
         return not (state is TradingState.REDUCING and self.approval is not None and self.approval.reduces)
 
 
-NOT_SENT, NEVER_REACHED, REFUSED, REPLACED, ORIGINAL_ENDED, RESOLVED = "NOT_SENT", "NEVER_REACHED", "REFUSED", "REPLACED", "ORIGINAL_ENDED", "RESOLVED"
-"""How an order can end for the gateway, beside the venue's own CANCELLED, REJECTED, EXPIRED and FILLED; RESOLVED by a person's word."""
+NOT_SENT, NEVER_REACHED, REFUSED, REPLACED, ORIGINAL_ENDED = "NOT_SENT", "NEVER_REACHED", "REFUSED", "REPLACED", "ORIGINAL_ENDED"
+"""How an order can end for the gateway, beside the venue's own CANCELLED, REJECTED, EXPIRED and FILLED."""
 
-_ENDS_BY_US = frozenset({NOT_SENT, NEVER_REACHED, REFUSED, ORIGINAL_ENDED, RESOLVED})
-_UNKNOWN = frozenset({Stage.QUEUED, Stage.SENT, Stage.IN_DOUBT, Stage.TAKEN})
+_ENDS_BY_US = frozenset({NOT_SENT, NEVER_REACHED, REFUSED, ORIGINAL_ENDED})
+_UNKNOWN = frozenset({Stage.SENT, Stage.IN_DOUBT, Stage.TAKEN})
 
 
 class Ended(_Fact, frozen=True):
@@ -187,7 +166,6 @@ class Ended(_Fact, frozen=True):
     venue_order_id: str = ""
     protective: bool = False
     correlation_id: str = ""
-    execution_id: str = ""
 
     @property
     def is_by_us(self) -> bool:
@@ -196,13 +174,8 @@ class Ended(_Fact, frozen=True):
 
 
 def traits_of(settings: Settings) -> VenueTraits:
-    """What the configuration says of the venue."""
-    venue = settings.venue
-    return VenueTraits(
-        ids_unique_for_ever=venue.client_order_ids == "unique_for_ever",
-        late_arrival_ns=venue.late_arrival_ms * NS_PER_MS,
-        silence_ns=venue.silence_ms_max * NS_PER_MS,
-    )
+    """The simulated venue: it remembers every client order id for ever."""
+    return VenueTraits(ids_unique_for_ever=True, late_arrival_ns=settings.venue.late_arrival_ms * NS_PER_MS)
 
 
 def terms_of(instruction: SubmitOrder | ReplaceOrder) -> BrokerOrderReq:

@@ -14,7 +14,7 @@ no order of ours explains).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import assert_never
 
@@ -30,19 +30,14 @@ from core.contracts import (
     RiskDecision,
     SessionClock,
     SessionPhase,
-    SettleSuspense,
     Severity,
-    StockSplit,
-    SyncFromBroker,
     VenueReport,
-    VenueStatement,
     Verdict,
 )
 from core.errors import DuplicateOrderError, ExecutionError
 from core.instrument import Instrument
 from core.machine import (
     NO_NEEDS,
-    Answer,
     Archive,
     Attached,
     CallInterrupted,
@@ -74,20 +69,14 @@ from core.order import (
     request_cancel,
     request_replace,
 )
-from core.order.executions import execution_of
 from core.settings import Settings
 from core.venue import terms_hash
 from execution.hot_orders import HotOrders, cancels_of, is_over, next_cancel_id
 from execution.ledger import Booking, Ledger, LedgerState, Transaction
 from execution.oms_reporter import Reporter, Views
 from execution.order_messages import cancellation, replacement, request_of, submission
-from execution.reconciliation.external import EXTERNAL, external_order, name_of
-from execution.reconciliation.operator_word import retractions
-from execution.reconciliation.reconciler import Reconciler, ReconcilerState
-from execution.reconciliation.suspense_book import SuspenseBook, SuspenseRow
 from execution.suspense import SUSPENSE, contradiction, execution_key, is_execution, stranger_key, suspense_key, suspense_order
 from execution.transaction_log import LogEvent
-from execution.venue_reports import QUERY
 
 __all__ = ["Oms", "OmsState", "build_oms"]
 
@@ -100,8 +89,7 @@ _orders = msgspec.json.Decoder(Order)
 
 
 class OmsState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The hot state: live orders, ledger, how many log rows there are, which report links stand still, which views are due when, what
-    reconciliation knows, and what is kept in suspense."""
+    """The hot state: live orders, ledger, how many log rows there are, which report links stand still, and which views are due when."""
 
     orders: tuple[Order, ...] = ()
     ledger: LedgerState = LedgerState()
@@ -109,8 +97,6 @@ class OmsState(msgspec.Struct, frozen=True, omit_defaults=True):
     stopped_links: dict[str, str] = msgspec.field(default_factory=dict)
     changed_views: tuple[tuple[str, str], ...] = ()
     views_due_ns: int | None = None
-    reconciliation: ReconcilerState = ReconcilerState()
-    suspense: tuple[SuspenseRow, ...] = ()
 
 
 class Oms:
@@ -121,20 +107,16 @@ class Oms:
     see is published once, with the position and cash it left behind; every order that has not ended is hot.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        account, venue = settings.account.name, settings.account.venue
+    def __init__(self, account: str, venue: str, opening_balances: Mapping[str, Decimal], instrument_of: Callable[[str], Instrument | None]) -> None:
         self._account = account
         self._venue = venue
-        self._opening_balances = settings.account.opening_balances
-        self._instrument_of = settings.instrument
-        self._owners = frozenset({EXTERNAL, *settings.strategies})
+        self._opening_balances = opening_balances
+        self._instrument_of = instrument_of
         self._accepted = topics.ORDERS_ACCEPTED.name(venue=venue)
         self._instruments: dict[str, Instrument] = {}
         self._hot = HotOrders()
         self._ledger = Ledger()
         self._tell = Reporter(account, venue, self._ledger)
-        self._reconciler = Reconciler(settings, self._ledger, self._tell, self._instrument)
-        self._suspense = SuspenseBook()
         self._stopped_links: dict[str, str] = {}
         self._now_ns = 0
 
@@ -154,11 +136,6 @@ class Oms:
         """Cash and positions."""
         return self._ledger
 
-    @property
-    def suspense_table(self) -> list[dict[str, str | int]]:
-        """What is in suspense and not settled, for people."""
-        return self._suspense.table
-
     def needs(self, event: Input) -> Needs:
         """Archived rows: the intent of a decision, the order of a report, unless they are hot."""
         if isinstance(event, Message):
@@ -166,8 +143,6 @@ class Oms:
                 return self._report_needs(event.body)
             if isinstance(event.body, RiskDecision):
                 return self._decision_needs(event.body)
-            if isinstance(event.body, VenueStatement):
-                return self._statement_needs(event.body)
         return NO_NEEDS
 
     def handle(self, event: Input, attached: Attached, now_ns: int) -> Sequence[Effect]:
@@ -181,12 +156,6 @@ class Oms:
                 self._on_report(report, attached.archived)
             case Message(body=RiskDecision() as decision):
                 self._on_decision(decision, attached.archived)
-            case Message(body=StockSplit() as split):
-                self._on_split(split)
-            case Message(body=VenueStatement() as statement):
-                self._on_statement(statement, attached.archived)
-            case Command(body=SyncFromBroker() | SettleSuspense()):
-                self._on_command(event)
             case Wake():
                 self._on_wake()
             case ConfigLoaded():
@@ -207,16 +176,7 @@ class Oms:
     def snapshot(self) -> OmsState:
         """The whole state."""
         views = self._tell.views
-        return OmsState(
-            self._hot.all,
-            self._ledger.snapshot(),
-            self._tell.log.count,
-            dict(self._stopped_links),
-            tuple(views.changed),
-            views.due_ns,
-            self._reconciler.state,
-            tuple(self._suspense.rows.values()),
-        )
+        return OmsState(self._hot.all, self._ledger.snapshot(), self._tell.log.count, dict(self._stopped_links), tuple(views.changed), views.due_ns)
 
     def restore(self, snapshot: OmsState) -> None:
         """Become exactly the machine that gave this snapshot."""
@@ -225,8 +185,6 @@ class Oms:
         self._tell.log.count = snapshot.log_rows
         self._stopped_links = dict(snapshot.stopped_links)
         self._tell.views = Views(snapshot.changed_views, snapshot.views_due_ns)
-        self._reconciler.restore(snapshot.reconciliation)
-        self._suspense = SuspenseBook(snapshot.suspense)
 
     # Start, links.
 
@@ -308,7 +266,6 @@ class Oms:
             protective=intent.protective,
             execution_id=intent.execution_id,
             slice_id=intent.slice_id,
-            parent_qty=intent.parent_qty,
             correlation_id=intent.intent_id,
         )
 
@@ -393,10 +350,10 @@ class Oms:
     # Reports.
 
     def _report_needs(self, report: VenueReport) -> Needs:
-        order = self._hot.find(name_of(report), report.orig_client_order_id)
+        order = self._hot.find(report.client_order_id, report.orig_client_order_id)
         if order is not None and not contradiction(order, report):
-            return Needs(archived=(("exec", execution_key(report)),)) if report.evidence == QUERY and is_execution(report) else NO_NEEDS
-        wanted = [("order", name) for name in (name_of(report), report.orig_client_order_id) if name and order is None]
+            return NO_NEEDS
+        wanted = [("order", name) for name in (report.client_order_id, report.orig_client_order_id) if name and order is None]
         if is_execution(report):
             wanted += [("exec", execution_key(report)), ("suspense", suspense_key(report))]
         elif order is None:
@@ -407,48 +364,13 @@ class Oms:
         if is_execution(report) and not self._is_believable(report):
             self._stop_at(report)
             return
-        hot = self._hot.find(name_of(report), report.orig_client_order_id)
-        order = hot or _archived_order(report, archived)
+        order = self._hot.find(report.client_order_id, report.orig_client_order_id) or _archived_order(report, archived)
         if order is None:
             self._on_stranger(report, archived)
         elif problem := contradiction(order, report):
             self._on_contradiction(order, problem, report, archived)
-        elif self._suspense.is_open or hot is None or report.evidence == QUERY:
-            self._on_rare_fact(order, report, archived, is_over=hot is None)
         else:
             self._on_fact(order, fold(order, report), report)
-
-    def _on_rare_fact(self, order: Order, report: VenueReport, archived: Mapping[str, bytes], *, is_over: bool) -> None:
-        """A fact about an order that has ended, or that was asked for, or while executions are kept in suspense: they may be this order's."""
-        if is_execution(report):
-            row = self._suspense.holding(execution_of(report).key, report.symbol)
-            if row is not None:
-                self._unsuspend(row, (execution_of(report).key,))
-            elif report.evidence == QUERY and f"exec/{execution_key(report)}" in archived:
-                return  # A person has said whose it is.
-        for retraction in retractions(order, report) if is_over else ():
-            order = self._on_fact(order, fold(order, retraction), retraction)
-        order = self._on_fact(order, fold(order, report), report)
-        self._claim(order)
-
-    def _claim(self, order: Order) -> None:
-        """Executions in suspense that are this order's by the venue's own name for it are booked to it."""
-        row = self._suspense.of_order(order.venue_order_id, order.origin.symbol, order.origin.side)
-        if row is None:
-            return
-        self._unsuspend(row, tuple(row.executions))
-        for report in row.reports():
-            order = self._on_fact(order, fold(order, report), report)
-
-    def _unsuspend(self, row: SuspenseRow, keys: Sequence[str]) -> None:
-        """Executions that were kept in suspense are about to be booked where they belong."""
-        gone = [row.executions[key] for key in keys]
-        for execution in gone:
-            booking = Booking(owner=SUSPENSE, client_order_id=row.client_order_id, side=row.side, instrument=self._instrument(row.symbol), execution=execution)
-            transaction = self._ledger.reverse(booking, self._now_ns)
-            self._archive_transactions((transaction,))
-            self._tell.adjusted("SUSPENSE_SETTLED", "MATCH", execution.occurred_ns, symbol=row.symbol, owner=SUSPENSE, assets=transaction.assets, exec_id=execution.exec_id)
-        self._suspense.drop(row.suspense_key, gone)
 
     def _is_believable(self, report: VenueReport) -> bool:
         amounts = (report.last_qty, self._instrument(report.symbol).notional(report.last_qty, report.last_price or ZERO), abs(report.fee))
@@ -461,11 +383,11 @@ class Oms:
         self._tell.alert("UnbelievableExecution", Severity.CRITICAL, text)
         self._tell.add(Halt(text))
 
-    def _on_fact(self, old: Order, folded: Folded, report: VenueReport) -> Order:
-        """Keep, book and tell what a report changed about an order; the order as it then is."""
+    def _on_fact(self, old: Order, folded: Folded, report: VenueReport) -> None:
+        """Keep, book and tell what a report changed about an order."""
         new = folded.order
         if new is old:
-            return old
+            return
         self._keep(new)
         held = self._ledger.position(new.origin.symbol, new.origin.strategy_id)
         transactions = self._book(new, folded)
@@ -474,10 +396,7 @@ class Oms:
             self._tell.fact(old, new, new_facets, report, _trade(folded, report), transactions)
         if transactions:
             self._tell.holdings(new, held.qty)
-            if self._reconciler.watches_bookings:
-                self._reconciler.on_booked(new, report, folded.done, self._now_ns)
         self._tell.facets(new, old_facets, new_facets)
-        return new
 
     def _keep(self, order: Order) -> None:
         """Hot while it lives, archived under every id of its lineage when it is over."""
@@ -506,13 +425,10 @@ class Oms:
             self._suspend(report, archived)
             return
         key = stranger_key(report)
-        order = external_order(report, self._now_ns)
-        if f"external/{key}" in archived and order is None:
+        if f"external/{key}" in archived:
             return
         self._tell.add(Archive("external", key, _encoder.encode(report)))
         self._tell.alert("ExternalOrder", Severity.WARNING, f"{report.exec_type} about order {key} in {report.symbol}, which is not ours: EXTERNAL, shown and never managed")
-        if order is not None:
-            self._claim(self._on_fact(order, fold(order, report), report))
 
     def _suspend(self, report: VenueReport, archived: Mapping[str, bytes]) -> None:
         """Book an unexplained execution to suspense, each once for ever."""
@@ -531,71 +447,12 @@ class Oms:
         if transactions:
             self._tell.suspense(report, transactions)
             self._tell.holdings(folded.order, held.qty)
-            self._suspense.keep(key, report, folded.order.origin.side, folded.undone, folded.done, self._now_ns)
-            if self._reconciler.watches_bookings:
-                self._reconciler.on_booked(folded.order, report, folded.done, self._now_ns)
         self._tell.alert("Suspense", Severity.CRITICAL, f"{_described(report)} belongs to no order of ours, it is kept in {SUSPENSE}")
 
     def _suspense_order(self, report: VenueReport, row: bytes | None) -> Order | None:
         if row is not None:
             return _orders.decode(row)
         return None if report.side is None else suspense_order(report, report.side, self._now_ns)
-
-    def _on_split(self, split: StockSplit) -> None:
-        """The shares of a symbol have multiplied overnight: every owner's position and average follow, cash does not move."""
-        instrument = self._instrument(split.symbol)
-        for owner, transaction in self._ledger.split(instrument, split.numerator, split.denominator, self._now_ns):
-            self._archive_transactions((transaction,))
-            self._tell.split(split, owner)
-        held = self._ledger.account_qty(split.symbol)
-        text = f"{split.symbol} is split {split.numerator} for {split.denominator}, {held} are held now"
-        if held == split.position_qty:
-            self._tell.alert("StockSplit", Severity.WARNING, text)
-        else:
-            self._tell.alert("SplitDisagreement", Severity.CRITICAL, f"{text}, {split.venue} says {split.position_qty}")
-
-    # Reconciliation.
-
-    def _statement_needs(self, statement: VenueStatement) -> Needs:
-        """The archived rows of the orders in it that are not hot."""
-        strangers = [view for view in statement.orders if self._hot.find(name_of(view)) is None]
-        return Needs(archived=tuple(key for view in strangers for key in (("order", name_of(view)), ("external", stranger_key(view)))))
-
-    def _on_statement(self, statement: VenueStatement, archived: Mapping[str, bytes]) -> None:
-        """The venue says what the account is: hold it against the books, and fold what they had not heard."""
-
-        def order_of(view: VenueReport) -> Order | None:
-            return self._hot.find(name_of(view)) or _archived_order(view, archived)
-
-        for view in self._reconciler.on_statement(statement, order_of, self._hot, self._now_ns):
-            self._on_report(view, archived)
-        if statement.is_last:
-            self._reconciler.report(statement)
-
-    def _on_command(self, command: Command) -> None:
-        match command.body:
-            case SyncFromBroker(reason=reason):
-                answer = self._reconciler.sync(reason, command.actor, self._now_ns)
-            case SettleSuspense() as wish:
-                answer = self._settle_suspense(wish, command.actor)
-            case _:
-                return
-        self._tell.add(Answer(command.command_id, answer))
-
-    def _settle_suspense(self, wish: SettleSuspense, actor: str) -> str:
-        """A person says whose the executions of a suspense row are: their quantity goes there, at what it cost."""
-        if not wish.reason.strip():
-            return "refused: settling needs a reason"
-        if wish.owner not in self._owners:
-            return f"refused: owner {wish.owner!r} is not known, there are: {', '.join(sorted(self._owners))}"
-        row = self._suspense.settle(wish.suspense_key)
-        if row is None:
-            return f"refused: {wish.suspense_key} is not in suspense"
-        self._archive_transactions((self._ledger.transfer(self._instrument(row.symbol), SUSPENSE, wish.owner, row.signed_qty, self._now_ns),))
-        for owner in (SUSPENSE, wish.owner):
-            self._tell.adjusted("SUSPENSE_SETTLED", "OPERATOR", self._now_ns, symbol=row.symbol, owner=owner, actor=f"{actor}: {wish.reason.strip()}")
-        self._tell.alert("SuspenseSettled", Severity.WARNING, f"{actor} gives {row.signed_qty} {row.symbol} from {SUSPENSE} to {wish.owner}: {wish.reason.strip()}")
-        return f"{row.signed_qty} {row.symbol} go to {wish.owner}"
 
     # Books.
 
@@ -626,11 +483,12 @@ class Oms:
 
 def build_oms(settings: Settings) -> Oms:
     """The OMS of a suite."""
-    return Oms(settings)
+    account = settings.account
+    return Oms(account.name, account.venue, account.opening_balances, settings.instrument)
 
 
 def _archived_order(report: VenueReport, archived: Mapping[str, bytes]) -> Order | None:
-    for client_order_id in (name_of(report), report.orig_client_order_id):
+    for client_order_id in (report.client_order_id, report.orig_client_order_id):
         if (row := archived.get(f"order/{client_order_id}")) is not None:
             return _orders.decode(row)
     return None

@@ -21,7 +21,6 @@ from core.contracts import (
     OrderStatus,
     PositionSnapshot,
     Severity,
-    StockSplit,
     VenueReport,
 )
 from core.machine import Effect, Log, Publish
@@ -160,31 +159,6 @@ class Reporter:
                 exec_id=report.exec_id,
             ),
         )
-
-    def adjusted(self, reason: str, evidence: str, occurred_ns: int, *, symbol: str = "", owner: str = "", assets: Iterable[str] = (), exec_id: str = "", actor: str = "") -> None:
-        """A position or balances were changed by no execution of an order: what an owner holds now, and what there is of these assets."""
-        position = self._position(symbol, owner) if symbol else None
-        self.publish(
-            _EVENTS,
-            LedgerAdjusted(
-                account=self._account,
-                reason=reason,
-                evidence=evidence,
-                occurred_ns=occurred_ns,
-                position=position,
-                balances=self._balances(assets),
-                exec_id=exec_id,
-                actor=actor,
-            ),
-        )
-        if symbol:
-            self.views.touch(symbol, owner, self._now_ns)
-
-    def split(self, split: StockSplit, owner: str) -> None:
-        """What an owner holds was multiplied by a split."""
-        position = self._position(split.symbol, owner)
-        self.publish(_EVENTS, LedgerAdjusted(account=self._account, reason="SPLIT", evidence="PUSH", occurred_ns=split.occurred_ns, position=position))
-        self.views.touch(split.symbol, owner, self._now_ns)
 
     def holdings(self, order: Order, held_before: Decimal) -> None:
         """After a booking: the views are out of date, and the log tells when a position left or came back to zero."""

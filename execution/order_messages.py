@@ -47,7 +47,6 @@ def submission(order: Order, approval: Approval, now_ns: int) -> SubmitOrder:
         protective=origin.protective,
         execution_id=origin.execution_id,
         slice_id=origin.slice_id,
-        parent_qty=origin.parent_qty,
     )
 
 

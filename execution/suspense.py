@@ -6,13 +6,13 @@ by the same rules as of an explained one.
 
 from __future__ import annotations
 
-from core.contracts import SUSPENSE_OWNER, ExecType, OrderType, Side, TimeInForce, VenueReport
+from core.contracts import ExecType, OrderType, Side, TimeInForce, VenueReport
 from core.order import Order, Origin, new_order
 from core.order.executions import execution_of
 
 __all__ = ["SUSPENSE", "contradiction", "execution_key", "is_execution", "stranger_key", "suspense_key", "suspense_order"]
 
-SUSPENSE = SUSPENSE_OWNER
+SUSPENSE = "_suspense"
 _AMENDMENTS = (ExecType.TRADE_CORRECT, ExecType.TRADE_CANCEL)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from core.contracts import ExecType, OrderStatus, StockSplit, VenueReport
+from core.contracts import ExecType, OrderStatus, VenueReport
 from core.money import ZERO
-from core.venue import BrokerFill, BrokerOrderAck, BrokerOrderUpdate, OrderFilled, OrderUpdated, StatusUnclear, SymbolSplit, TradeBusted, TradeCorrected
+from core.venue import BrokerOrderAck, BrokerOrderUpdate, OrderFilled, OrderUpdated
 from execution.live_orders import LiveOrder
 
-__all__ = ["GATEWAY", "OPERATOR", "PUSH", "QUERY", "REPLY", "VenueReports", "exec_type_of", "reason_of"]
+__all__ = ["GATEWAY", "PUSH", "QUERY", "REPLY", "VenueReports", "exec_type_of", "reason_of"]
 
-GATEWAY, PUSH, QUERY, REPLY, OPERATOR = "GATEWAY", "PUSH", "QUERY", "REPLY", "OPERATOR"
+GATEWAY, PUSH, QUERY, REPLY = "GATEWAY", "PUSH", "QUERY", "REPLY"
 
 _SAID_BY_STATUS = {
     OrderStatus.ACCEPTED: ExecType.NEW,
@@ -123,109 +122,25 @@ class VenueReports:
 
     def of_fill(self, event: OrderFilled) -> VenueReport:
         """A pushed execution."""
-        return self._of_execution(ExecType.TRADE, event.cursor, event.fill, event.status)
-
-    def of_fetched_fill(self, fill: BrokerFill) -> VenueReport:
-        """An execution that was asked for: where its order stands now is another question."""
+        fill = event.fill
         return self._report(
             ExecType.TRADE,
-            fill.symbol,
-            QUERY,
-            fill.occurred_ns,
-            client_order_id=fill.client_order_id,
-            venue_order_id=fill.venue_order_id,
-            exec_id=fill.exec_id,
-            side=fill.side,
-            order_qty=fill.order_qty,
-            cum_qty=fill.cum_qty,
-            last_qty=fill.last_qty,
-            last_price=fill.last_price,
-            fee=fill.fee,
-            fee_asset=fill.fee_asset,
-            cursor=fill.cursor,
-        )
-
-    def vouched(self, order: LiveOrder, exec_type: ExecType, status: OrderStatus | None, reason: str, now_ns: int) -> VenueReport:
-        """How an order ended by a person's word."""
-        return self._report(
-            exec_type,
-            order.symbol,
-            OPERATOR,
-            now_ns,
-            client_order_id=order.client_order_id,
-            venue_order_id=order.venue_order_id,
-            status=status,
-            reject_reason=reason_of(exec_type.value, reason),
-        )
-
-    def vouched_fill(self, order: LiveOrder, exec_id: str, qty: Decimal, price: Decimal, reason: str, now_ns: int) -> VenueReport:
-        """An execution by a person's word: without a total of the venue's, and without a fee."""
-        return self._report(
-            ExecType.TRADE,
-            order.symbol,
-            OPERATOR,
-            now_ns,
-            client_order_id=order.client_order_id,
-            venue_order_id=order.venue_order_id,
-            exec_id=exec_id,
-            side=None if order.order is None else order.order.side,
-            order_qty=None if order.order is None else order.order.order_qty,
-            last_qty=qty,
-            last_price=price,
-            reject_reason=reason,
-        )
-
-    def of_amendment(self, event: TradeBusted | TradeCorrected) -> VenueReport:
-        """A pushed bust or correction of an earlier execution."""
-        kind = ExecType.TRADE_CANCEL if isinstance(event, TradeBusted) else ExecType.TRADE_CORRECT
-        return self._of_execution(kind, event.cursor, event.fill, event.status, event.exec_ref_id)
-
-    def of_unclear(self, event: StatusUnclear) -> VenueReport:
-        """A pushed word that we have none for: it proves that the venue knows the order, and nothing else."""
-        return self._report(
-            ExecType.ORDER_STATUS,
-            event.symbol,
-            PUSH,
-            event.updated_ns,
-            client_order_id=event.client_order_id,
-            venue_order_id=event.venue_order_id,
-            reject_reason=reason_of("UNKNOWN_STATUS", event.venue_status),
-            cursor=event.cursor,
-        )
-
-    def of_split(self, event: SymbolSplit) -> StockSplit:
-        """A pushed split."""
-        return StockSplit(
-            venue=self._venue,
-            account=self._account,
-            symbol=event.symbol,
-            numerator=event.numerator,
-            denominator=event.denominator,
-            position_qty=event.position_qty,
-            occurred_ns=event.occurred_ns,
-            cursor=event.cursor,
-        )
-
-    def _of_execution(self, exec_type: ExecType, cursor: int, fill: BrokerFill, status: OrderStatus, exec_ref_id: str = "") -> VenueReport:
-        return self._report(
-            exec_type,
             fill.symbol,
             PUSH,
             fill.occurred_ns,
             client_order_id=fill.client_order_id,
             venue_order_id=fill.venue_order_id,
             exec_id=fill.exec_id,
-            exec_ref_id=exec_ref_id,
             side=fill.side,
             order_qty=fill.order_qty,
-            status=status,
+            status=event.status,
             cum_qty=fill.cum_qty,
-            leaves_qty=ZERO if status.is_terminal else max(fill.order_qty - fill.cum_qty, ZERO),
+            leaves_qty=ZERO if event.status.is_terminal else max(fill.order_qty - fill.cum_qty, ZERO),
             last_qty=fill.last_qty,
             last_price=fill.last_price,
             fee=fill.fee,
             fee_asset=fill.fee_asset,
-            cursor=cursor,
+            cursor=event.cursor,
         )
 
     def _report(self, exec_type: ExecType, symbol: str, evidence: str, occurred_ns: int, **said: Any) -> VenueReport:

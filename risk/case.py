@@ -78,8 +78,7 @@ class Closing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Situation(msgspec.Struct, frozen=True, gc=False):
-    """How the account stands beside its positions: the doors, what is wrong with risk's own inputs and outputs, or with its venue, and
-    where it differs from the venue's (`unreconciled`: why everywhere)."""
+    """How the account stands beside its positions: the doors, and what is wrong with risk's own inputs and outputs."""
 
     trading_state: TradingState
     trading_reason: str
@@ -89,9 +88,6 @@ class Situation(msgspec.Struct, frozen=True, gc=False):
     effective_state: TradingState
     stopped_links: tuple[str, ...] = ()
     backlogs: tuple[str, ...] = ()
-    venue_paused: str = ""
-    unreconciled: str = ""
-    broken_symbols: tuple[str, ...] = ()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):

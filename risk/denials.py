@@ -44,11 +44,6 @@ class DenialCode(StrEnum):
     UNKNOWN_STRATEGY = "UNKNOWN_STRATEGY", "No enabled strategy of the configuration has this name."
     LINK_STOPPED = "LINK_STOPPED", "An input of risk stands still, so positions or prices may be out of date."
     BACKLOG = "BACKLOG", "A consumer of risk is too far behind for new risk to be taken."
-    VENUE_PAUSED = "VENUE_PAUSED", "The broker sends no entries to the venue now; the evidence says why."
-    RECONCILIATION_BREAK = (
-        "RECONCILIATION_BREAK",
-        "The account, or its position in the symbol, has differed from its venue's for too long; no risk is added before a person has looked.",
-    )
     IN_DOUBT = "IN_DOUBT", "An order of this symbol has an unknown outcome; no risk is added until it is known."
     DUPLICATE_ORDER = "DUPLICATE_ORDER", "The same strategy was allowed the same order a moment ago."
     NO_REFERENCE_PRICE = "NO_REFERENCE_PRICE", "There is no usable price of the symbol."

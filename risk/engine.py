@@ -10,7 +10,6 @@ is looked at. Cancels always pass. From the ledger's one stream of events come p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -18,11 +17,9 @@ from core import ids, topics
 from core.contracts import (
     Alert,
     Approval,
-    ArmAccount,
     CancelIntent,
     ClearKillSwitch,
     Denial,
-    DisarmAccount,
     Evidence,
     Intent,
     KillSwitchState,
@@ -30,19 +27,14 @@ from core.contracts import (
     LimitsChanged,
     OrderIntent,
     OrderStateChanged,
-    PositionSnapshot,
-    ReconciliationReport,
     ReplaceIntent,
     RiskDecision,
     RiskEvent,
     SetTradingState,
     Severity,
-    TradingState,
     TripKillSwitch,
-    VenueCondition,
     Verdict,
 )
-from core.gate import ArmState
 from core.machine import (
     NO_NEEDS,
     Answer,
@@ -60,7 +52,6 @@ from core.machine import (
     Publish,
 )
 from core.settings import Settings
-from risk.arming import Arming, ArmingState, Wellness
 from risk.case import (
     NS_PER_MS,
     Case,
@@ -86,12 +77,10 @@ from risk.memory import (
     OrderTerms,
     hash_of,
 )
-from risk.reconciliation import Reconciliation, ReconciliationState
 from risk.switches import Switches, SwitchState, Turn
 
 __all__ = ["RiskEngine", "RiskState", "build_risk_engine", "rules_of"]
 
-_FOREIGN_SUITE = "FOREIGN_SUITE"
 _DAEMON = topics.Daemon.RISK_ENGINE.value
 _DECISIONS = topics.RISK_DECISION.name()
 _TELEMETRY, _ALERTS, _LIMITS = topics.TELEMETRY_RISK.name(), topics.ALERTS_FIRED.name(), topics.CONTROL_LIMITS.name()
@@ -107,12 +96,10 @@ class RiskState(msgspec.Struct, frozen=True):
     health: HealthState = HealthState()
     excesses: tuple[str, ...] = ()
     limits_version: str = ""
-    arming: ArmingState = ArmingState()
-    reconciliation: ReconciliationState = ReconciliationState()
 
 
 class RiskEngine:
-    """Machine. Reads strat.intent, orders.events, recon.report, broker.condition.{venue}, marks, commands, kill file · Writes risk.decision, control.limits, telemetry.risk, alerts.fired · Decides what may be sent.
+    """Machine. Reads strat.intent, orders.events, marks, commands, kill file · Writes risk.decision, control.limits, telemetry.risk, alerts.fired · Decides what may be sent.
 
     Invariants: one decision per intent message, and one that is not a repeat per intent id, for ever; the worst case of every
     symbol is within its limits at each approval of an entry; nothing is reserved that was not approved or shown by the ledger.
@@ -127,16 +114,9 @@ class RiskEngine:
         self._memory = Memory(batch_max=settings.journal.batch_max, duplicate_window_ns=settings.limits.duplicate_window_ms * NS_PER_MS)
         self._switches = Switches()
         self._health = Health()
-        self._reconciliation = Reconciliation()
-        self._arming = Arming(settings)
         self._excesses: tuple[str, ...] = ()
         self._told_version = ""
         self._situation = self._look()
-
-    @property
-    def arm_state(self) -> ArmState:
-        """Whether risk gives its word that risk-increasing orders may leave, and why (not)."""
-        return self._arming.arm_state
 
     @property
     def next_wake_ns(self) -> int | None:
@@ -183,8 +163,6 @@ class RiskEngine:
             self._health.state,
             self._excesses,
             self._told_version,
-            self._arming.state,
-            self._reconciliation.state,
         )
 
     def restore(self, snapshot: RiskState) -> None:
@@ -195,10 +173,7 @@ class RiskEngine:
         self._health.restore(snapshot.health)
         self._excesses = snapshot.excesses
         self._told_version = snapshot.limits_version
-        self._arming.state = snapshot.arming
-        self._reconciliation.state = snapshot.reconciliation
         self._situation = self._look()
-        self._arming.on_wellness(self._wellness)
 
     # Intents.
 
@@ -216,16 +191,7 @@ class RiskEngine:
                 return self._watch_excess(changed.symbol, changed.cause, now_ns)
             case LedgerAdjusted(position=position, reason=reason) if position is not None:
                 self._exposure.on_position(position)
-                return [*self._watch_excess(position.symbol, reason, now_ns), *self._watch_suspense(position, now_ns)]
-            case VenueCondition(code=code, reason=reason):
-                symptom = self._health.on_venue_condition(code, reason)
-                self._situation = self._look()
-                return [*([] if symptom is None else self._tell(symptom.event, symptom.text, now_ns)), *self._watch_arming(now_ns)]
-            case ReconciliationReport() as report:
-                symptom = self._reconciliation.on_report(report)
-                self._situation = self._look()
-                told = [] if symptom is None else self._tell(symptom.event, symptom.text, now_ns, alert=symptom.text if symptom.is_alarm else "")
-                return [*told, *self._watch_arming(now_ns)]
+                return self._watch_excess(position.symbol, reason, now_ns)
             case _:
                 return ()
 
@@ -341,18 +307,6 @@ class RiskEngine:
         self._excesses = tuple(s for s in self._excesses if s != symbol)
         return self._tell("POSITION_EXCESS_ENDED", f"{symbol}: the position can reach {worst}, allowed are {allowed}", now_ns, symbol=symbol)
 
-    def _watch_suspense(self, position: PositionSnapshot, now_ns: int) -> Sequence[Effect]:
-        """Control 54: executions that belong to nobody are worth too much, so somebody trades what nobody controls. Only reductions go on."""
-        instrument = self._instruments.get(position.symbol)
-        worth = self._reconciliation.on_position(position, instrument.multiplier if instrument is not None else Decimal(1))
-        allowed = self._settings.reconciliation.suspense_notional_max
-        if worth is None or worth <= allowed:
-            return ()
-        reason = f"SUSPENSE: executions that belong to no order are worth {worth}, allowed are {allowed}"
-        turn = self._switches.trip(TripKillSwitch(trading_state=TradingState.REDUCING, reason=reason), "control 54")
-        self._situation = self._look()
-        return [*self._tell_turn(turn, now_ns), *self._watch_arming(now_ns)]
-
     # Switches, links and configuration.
 
     def _on_observed(self, event: Observed, now_ns: int) -> Sequence[Effect]:
@@ -371,11 +325,11 @@ class RiskEngine:
         self._situation = self._look()
         match told:
             case Turn():
-                return [*self._tell_turn(told, now_ns), *self._watch_arming(now_ns)]
+                return self._tell_turn(told, now_ns)
             case Symptom():
-                return [*self._tell(told.event, told.text, now_ns, alert=told.text if told.is_alarm else ""), *self._watch_arming(now_ns)]
+                return self._tell(told.event, told.text, now_ns, alert=told.text if told.is_alarm else "")
             case _:
-                return self._watch_arming(now_ns)
+                return ()
 
     def _on_command(self, command: Command, now_ns: int) -> Sequence[Effect]:
         match command.body:
@@ -385,39 +339,22 @@ class RiskEngine:
                 turn = self._switches.trip(body, command.actor)
             case ClearKillSwitch() as body:
                 turn = self._switches.clear(body, command.actor)
-            case ArmAccount() as body:
-                turn = self._arming.arm(body, command.actor)
-            case DisarmAccount() as body:
-                turn = self._arming.disarm(body, command.actor)
             case other:
                 turn = Turn(f"refused: {type(other).__name__} is not a command for {_DAEMON}")
         self._situation = self._look()
-        return [*self._tell_turn(turn, now_ns), *self._watch_arming(now_ns), Answer(command.command_id, turn.answer)]
+        return [*self._tell_turn(turn, now_ns), Answer(command.command_id, turn.answer)]
 
     def _on_config(self, event: ConfigLoaded, now_ns: int) -> Sequence[Effect]:
         """A run begins: what the last one saw of files, links and backlogs no longer counts, what a person set does."""
         self._switches.begin_run()
         self._health.begin_run()
-        self._arming.begin_run()
         self._situation = self._look()
-        self._arming.on_wellness(self._wellness)
         version = self._rules.limits_version
         if version == self._told_version:
             return ()
         self._told_version = version
         reason = f"configuration {event.config_hash}"
         return [Publish(_LIMITS, LimitsChanged(limits_version=version, actor="config", reason=reason, changed_ns=now_ns, limits=told_limits(self._settings)))]
-
-    @property
-    def _wellness(self) -> Wellness:
-        """What arming asks of the account. While another suite trades it, nothing that is compared is worth anything."""
-        is_reconciled = self._reconciliation.is_reconciled and self._health.state.venue_paused != _FOREIGN_SUITE
-        return Wellness(self._switches.effective, self._switches.is_kill_readable, tuple(self._health.state.stopped_links), is_reconciled)
-
-    def _watch_arming(self, now_ns: int) -> list[Effect]:
-        """Disarm when the account has stopped being well."""
-        turn = self._arming.on_wellness(self._wellness)
-        return [] if turn is None else self._tell_turn(turn, now_ns)
 
     def _look(self) -> Situation:
         switches = self._switches
@@ -430,9 +367,6 @@ class RiskEngine:
             effective_state=switches.effective,
             stopped_links=tuple(self._health.state.stopped_links),
             backlogs=self._health.state.backlogs,
-            venue_paused=self._health.state.venue_paused,
-            unreconciled=self._reconciliation.account_reason,
-            broken_symbols=self._reconciliation.state.symbols,
         )
 
     def _tell_turn(self, turn: Turn, now_ns: int) -> list[Effect]:

@@ -1,5 +1,4 @@
-"""How well risk itself hears and is heard: durable inputs that stand still, consumers that are too far behind, and a venue that
-takes no entries."""
+"""How well risk itself hears and is heard: durable inputs that stand still, and consumers that are too far behind."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ __all__ = ["Health", "HealthState", "Symptom"]
 
 
 class HealthState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Stopped links with their reasons, topics over their bound, and why the broker sends no entries ('': it does).
+    """Stopped links with their reasons, and topics over their bound.
 
     `fresh_links` are the stopped links told since the last input of another kind: those told right before the configuration of
     a run belong to the run that begins.
@@ -20,7 +19,6 @@ class HealthState(msgspec.Struct, frozen=True, omit_defaults=True):
     stopped_links: dict[str, str] = msgspec.field(default_factory=dict)
     fresh_links: tuple[str, ...] = ()
     backlogs: tuple[str, ...] = ()
-    venue_paused: str = ""
 
 
 class Symptom(NamedTuple):
@@ -34,7 +32,7 @@ class Symptom(NamedTuple):
 class Health:
     """What is wrong with the inputs and outputs of risk.
 
-    Invariants: a stopped link stays stopped until a run begins without it; a backlog, or a paused venue, lasts until it is told to be over.
+    Invariants: a stopped link stays stopped until a run begins without it; a backlog lasts until it is told to be over.
     """
 
     def __init__(self) -> None:
@@ -43,7 +41,7 @@ class Health:
     def on_link_stopped(self, link: str, reason: str) -> Symptom | None:
         """A durable input stands still; None when that is known."""
         is_news = link not in self.state.stopped_links
-        self.state = msgspec.structs.replace(self.state, stopped_links={**self.state.stopped_links, link: reason}, fresh_links=(*self.state.fresh_links, link))
+        self.state = HealthState({**self.state.stopped_links, link: reason}, (*self.state.fresh_links, link), self.state.backlogs)
         return Symptom("LINK_STOPPED", f"{link} stands still, entries are denied: {reason}") if is_news else None
 
     def on_backlog(self, topic: str, behind: int) -> Symptom | None:
@@ -60,22 +58,15 @@ class Health:
         self.state = msgspec.structs.replace(self.state, backlogs=tuple(t for t in self.state.backlogs if t != topic))
         return Symptom("BACKLOG_ENDED", f"the slowest consumer of {topic} is {behind} messages behind", is_alarm=False)
 
-    def on_venue_condition(self, code: str, reason: str) -> Symptom | None:
-        """The broker began or ceased to send entries; None when that is known."""
-        if code == self.state.venue_paused:
-            return None
-        self.state = msgspec.structs.replace(self.state, venue_paused=code)
-        return Symptom("VENUE_PAUSED", f"entries are denied, {code}: {reason}") if code else Symptom("VENUE_PAUSED_ENDED", "the venue takes entries again", is_alarm=False)
-
     def on_other_input(self) -> None:
         """Something else happened: links told before it belong to the run under way."""
         if self.state.fresh_links:
             self.state = msgspec.structs.replace(self.state, fresh_links=())
 
     def begin_run(self) -> None:
-        """A run begins: only links told right before it stand still, and backlogs are looked at anew. The broker's word still stands."""
+        """A run begins: only links told right before it stand still, and backlogs are looked at anew."""
         stopped = self.state.stopped_links
-        self.state = HealthState({link: stopped[link] for link in self.state.fresh_links}, venue_paused=self.state.venue_paused)
+        self.state = HealthState({link: stopped[link] for link in self.state.fresh_links})
 
     def restore(self, state: HealthState) -> None:
         """Become the health that had this state."""

@@ -19,10 +19,9 @@ from apps.cli.supervisor import STOPPED_FOR_GOOD
 from apps.runtime import shell
 from apps.runtime.daemon import EXIT_CONFIG
 from core import node
-from core.order.transitions import transition_diagram, transition_table
+from core.order.transitions import transition_table
 from core.settings import Settings
 from core.topics import topic_table
-from execution.venues.faults.registry import fault_table
 from risk.denials import denial_table
 from risk.limits.registry import control_table
 
@@ -69,12 +68,10 @@ def exit_code_table() -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     "topics": topic_table,
     "transitions": transition_table,
-    "order-states": transition_diagram,
     "denials": denial_table,
     "controls": control_table,
     "settings": settings_table,
     "exit-codes": exit_code_table,
-    "venue-faults": fault_table,
 }
 
 
@@ -178,8 +175,6 @@ _EXAMPLES = {
     "base_asset": "BTC",
     "order_qty_max": "10000",
     "participation_max": "0.1",
-    "rates": "{timeout_then_placed: 0.05}",
-    "strikes_max": "3",
     "redis_url": "unix:///run/redis/redis.sock",
     "instruments": "{default: {tick: 0.01, lot: 1}}",
 }

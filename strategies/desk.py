@@ -90,16 +90,12 @@ class Balances:
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What every intent of a suite has in common: account, venue, journal epoch, and how long a wish stays fresh.
-
-    `tells_debug` says whether anybody reads log lines of level debug; without a reader none is written.
-    """
+    """What every intent of a suite has in common: account, venue, journal epoch, and how long a wish stays fresh."""
 
     account: str
     venue: str
     epoch: str
     intent_age_ms_max: int
-    tells_debug: bool = True
 
 
 class Desk:
@@ -267,8 +263,7 @@ class Desk:
         """Count a reason; it is published when it differs from the symbol's last one."""
         book = self.book
         book.idle_reasons[reason] = book.idle_reasons.get(reason, 0) + 1
-        if self._terms.tells_debug:
-            self._effects.append(Log("debug", "NO_TRADE", (("strategy_id", self.strategy_id), ("symbol", symbol), ("reason", reason), ("trigger", self._trigger))))
+        self._effects.append(Log("debug", "NO_TRADE", (("strategy_id", self.strategy_id), ("symbol", symbol), ("reason", reason), ("trigger", self._trigger))))
         if book.last_reason.get(symbol) != reason:
             book.last_reason[symbol] = reason
             told = NoTrade(strategy_id=self.strategy_id, symbol=symbol, reason=reason, trigger=self._trigger, occurred_ns=self._now_ns)
@@ -295,9 +290,6 @@ class Desk:
 
     def commit(self) -> list[Effect]:
         """The callback ended well: what it asked for."""
-        if not self._effects:
-            # A cancel or an order is among the effects, so nothing is drafted either.
-            return []
         effects, self._effects = self._effects, []
         if self._draft:
             self.book.working.update(self._draft)

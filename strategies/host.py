@@ -121,8 +121,7 @@ class StrategyHost:
     def handle(self, event: Input, attached: Attached, now_ns: int) -> Sequence[Effect]:
         """Tell the strategies concerned, and checkpoint those that asked for something."""
         self._input += 1
-        # Bars are by far the most frequent input.
-        effects = self._on_bar(event.topic, event.body, now_ns) if isinstance(event, Message) and isinstance(event.body, Bar) else self._dispatch(event, now_ns)
+        effects = self._dispatch(event, now_ns)
         if effects:
             effects += self._checkpoints(effects, now_ns)
         self._wake_ns = self._earliest_wake()
@@ -179,35 +178,24 @@ class StrategyHost:
     # What the market did.
 
     def _on_market(self, message: Message, datum: MarketData, now_ns: int) -> list[Effect]:
-        if isinstance(datum, Bar):
-            return self._on_bar(message.topic, datum, now_ns)
         seat = self._owners.get(datum.symbol)
         if seat is None:
             return []
+        if isinstance(datum, Bar):
+            return self._on_bar(seat, message.topic, datum, now_ns)
         return self._tell(seat, f"{type(datum).__name__.lower()}:{datum.symbol}:{datum.exchange_ns}:{message.seq}", now_ns, lambda s, ctx: _pass_on(s, ctx, datum))
 
-    def _on_bar(self, topic: str, bar: Bar, now_ns: int) -> list[Effect]:
+    def _on_bar(self, seat: Seat, topic: str, bar: Bar, now_ns: int) -> list[Effect]:
         """A bar that is not newer than its stream's last would count twice in every indicator, and name its intents alike."""
-        seat = self._owners.get(bar.symbol)
-        if seat is None:
-            return []
         if bar.close_ns <= self._bars.get(topic, 0):
             return [Log("warning", "BAR_NOT_NEWER", (("topic", topic), ("close_ns", bar.close_ns), ("last_ns", self._bars[topic])))]
         self._bars[topic] = bar.close_ns
-        effects = self._look_for_position(seat, now_ns) if seat.is_watched else []
-        strategy, desk = seat.runner, seat.desk
-        if strategy is None:
-            return effects
-        trigger = f"bar:{bar.symbol}:{bar.timeframe}:{bar.close_ns}"
-        desk.begin(self._input, trigger, now_ns)
-        outcome = attempt(strategy.on_bar, desk, bar)
-        if outcome is not None and isinstance(outcome, Raised):
-            return effects + self._quarantine(seat, f"{trigger}: {outcome.text}", now_ns)
-        return effects + desk.commit()
+        effects = self._look_for_position(seat, now_ns)
+        return effects + self._tell(seat, f"bar:{bar.symbol}:{bar.timeframe}:{bar.close_ns}", now_ns, lambda s, ctx: s.on_bar(ctx, bar))
 
     def _look_for_position(self, seat: Seat, now_ns: int) -> list[Effect]:
         """Alert, once each, when a strategy that is never to hold overnight still holds at the close, or on another day."""
-        if not seat.is_watched:
+        if seat.strategy is None or seat.strategy.overnight != "never":
             return []
         clock = wall_clock(now_ns)
         is_closed = clock.second >= session_close_second(clock.day)
@@ -281,14 +269,9 @@ class StrategyHost:
         return self._tell(seat, f"timer:{name}:{at_ns}", now_ns, lambda s, ctx: s.on_timer(ctx, name))
 
     def _earliest_wake(self) -> int | None:
-        earliest = None
-        for seat in self._seats.values():
-            if (timers := seat.desk.book.timers) and seat.runner is not None:
-                at_ns = min(timers.values())
-                earliest = at_ns if earliest is None else min(earliest, at_ns)
-            if seat.retry_ns:
-                earliest = seat.retry_ns if earliest is None else min(earliest, seat.retry_ns)
-        return earliest
+        moments = [at_ns for seat in self._seats.values() if seat.runner is not None for at_ns in seat.desk.book.timers.values()]
+        moments += [seat.retry_ns for seat in self._seats.values() if seat.retry_ns]
+        return min(moments) if moments else None
 
     # Starting, and what operators ask.
 
@@ -411,9 +394,9 @@ def _pass_on(strategy: AnyStrategy, ctx: Context, datum: Trade | Ticker | BookSn
             strategy.on_book(ctx, datum)
 
 
-def build_host(settings: Settings, *, epoch: str, load: Callable[[str], type[AnyStrategy]] = load_strategy) -> StrategyHost:
-    """The host of every enabled strategy; `epoch` goes into intent ids, `load` gives the class of a kind. ConfigError lists everything that keeps one from running."""
-    terms = Terms(settings.account.name, settings.account.venue, epoch, settings.limits.intent_age_ms_max, settings.runtime.log_level == "debug")
+def build_host(settings: Settings, *, epoch: str) -> StrategyHost:
+    """The host of every enabled strategy; `epoch` goes into intent ids. ConfigError lists everything that keeps one from running."""
+    terms = Terms(settings.account.name, settings.account.venue, epoch, settings.limits.intent_age_ms_max)
     balances = Balances()
     seats: dict[str, Seat] = {}
     problems: list[str] = []
@@ -422,7 +405,7 @@ def build_host(settings: Settings, *, epoch: str, load: Callable[[str], type[Any
             instruments = {symbol: found for symbol in section.symbols if (found := settings.instrument(symbol)) is not None}
             problems += [f"strategies.{name}.symbols: {s} has no instrument, a row in config/instruments.yaml is required" for s in section.symbols if s not in instruments]
             try:
-                strategy = _build_strategy(name, section, load)
+                strategy = _build_strategy(name, section)
             except ConfigError as error:
                 problems += error.problems
             else:
@@ -433,10 +416,10 @@ def build_host(settings: Settings, *, epoch: str, load: Callable[[str], type[Any
     return StrategyHost(seats, balances, lambda name: Seat(Desk(name, (), terms, no_instruments, balances), (), None))
 
 
-def _build_strategy(name: str, section: StrategySettings, load: Callable[[str], type[AnyStrategy]]) -> AnyStrategy:
+def _build_strategy(name: str, section: StrategySettings) -> AnyStrategy:
     """The strategy of one section of the settings, or a ConfigError with all that is wrong with it."""
     try:
-        kind = load(section.kind)
+        kind = load_strategy(section.kind)
     except StrategyError as error:
         raise ConfigError(f"strategies.{name}.kind: {error}") from error
     try:

@@ -29,11 +29,10 @@ class Sma(msgspec.Struct):
 
     def update(self, value: float) -> float | None:
         """Take one value; the average, or None while fewer than `length` were seen."""
-        values, length = self.values, self.length
-        values.append(value)
-        if len(values) > length:
-            del values[0]
-        return fsum(values) / length if len(values) == length else None
+        self.values.append(value)
+        if len(self.values) > self.length:
+            del self.values[0]
+        return self.value
 
     @property
     def value(self) -> float | None:

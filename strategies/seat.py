@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,7 +20,6 @@ __all__ = ["AnyStrategy", "Raised", "Seat", "StrategyRecord", "attempt"]
 FLATTEN = "flatten"
 
 AnyStrategy = Strategy[Any, Any]
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -49,10 +48,10 @@ class Raised(NamedTuple):
     text: str
 
 
-def attempt(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Raised:
+def attempt(call: Callable[[], T]) -> T | Raised:
     """Run a strategy's code and take whatever it raises for an answer."""
     try:
-        return call(*args, **kwargs)
+        return call()
     except MemoryError:
         # The host's own trouble, and not the same on a replay: it must end the process.
         raise
@@ -85,11 +84,6 @@ class Seat:
     def runner(self) -> AnyStrategy | None:
         """The strategy, while it may be called."""
         return None if self.quarantine else self.strategy
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether it is never to hold a position from one day to the next, so that somebody has to look."""
-        return self.strategy is not None and self.strategy.overnight == "never"
 
     @property
     def held(self) -> dict[str, Decimal]:

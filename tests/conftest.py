@@ -22,7 +22,6 @@ hypothesis.settings.load_profile("njord")
 _ROOT = Path(__file__).parent
 _TIER_OF_FOLDER = {
     "unit": "unit",
-    "property": "unit",
     "architecture": "unit",
     "golden": "golden",
     "conformance": "integration",

@@ -2,8 +2,7 @@
 
 Every call is answered exactly once, and what is not known is said to be unknown: no answer in time (TIMEOUT), the connection
 lost with the call open (RESET), none there (NOT_CONNECTED), an answer that is none (BAD_REPLY). Nothing is sent twice by
-itself: whether to ask again is the machine's decision, because only it knows what asking again may do. A connection on which several
-calls in a row had no answer, and nothing else was heard meanwhile, may be one that only we still believe in: it is made anew.
+itself: whether to ask again is the machine's decision, because only it knows what asking again may do.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ __all__ = ["SocketVenue"]
 
 _BACKOFF_FIRST_S = 0.01
 _BACKOFF_MAX_S = 1.0
-_UNANSWERED_MAX = 3
 
 
 class SocketVenue:
@@ -42,7 +40,6 @@ class SocketVenue:
         self._retry: asyncio.TimerHandle | None = None
         self._attempt: asyncio.Task[object] | None = None
         self._backoff_s = _BACKOFF_FIRST_S
-        self._unanswered = 0
 
     def start(self, listener: VenueListener) -> None:
         """Connect, and keep reconnecting with back-off until `stop`."""
@@ -94,7 +91,6 @@ class SocketVenue:
     def on_link_up(self, link: LineLink) -> None:
         """Connected."""
         self._link = link
-        self._unanswered = 0
         self._listener.on_venue_connected()
 
     def on_line(self, link: LineLink, line: bytes) -> None:
@@ -106,7 +102,6 @@ class SocketVenue:
             self._lose("BAD_REPLY", str(error))
             return
         self._backoff_s = _BACKOFF_FIRST_S
-        self._unanswered = 0
         if said.event is not None:
             self._listener.on_venue_event(said.event)
         elif said.reply is not None:
@@ -140,12 +135,8 @@ class SocketVenue:
         self._timer = None
         for call_id in [call_id for call_id, deadline in self._open.items() if deadline <= now]:
             del self._open[call_id]
-            self._unanswered += 1
             self._listener.on_venue_reply(call_id, OutcomeUnknown(cause="TIMEOUT", text=f"no answer within {self._timeout_s * 1000:.0f} ms"))
-        if self._unanswered >= _UNANSWERED_MAX and self._link is not None:
-            self._tell("warning", "venue_silent", unanswered=str(self._unanswered))
-            self._lose("RESET", f"{self._unanswered} calls in a row had no answer")
-        elif self._open:
+        if self._open:
             self._timer = self._loop.call_later(next(iter(self._open.values())) - now, self._on_timer)
 
     def _tell(self, level: str, event: str, **fields: str) -> None:

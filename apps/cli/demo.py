@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import yaml
@@ -34,28 +32,16 @@ from core.contracts import Bar
 from core.errors import ConfigError
 from core.feed import Feed
 from core.topics import Daemon
-from execution.venues.faults.registry import rates_of
 from strategies.registry import available_kinds
 
-__all__ = ["DemoResult", "Wish", "run_demo"]
+__all__ = ["DemoResult", "run_demo"]
 
 _ENVIRONMENT = "demo"
 _STALLED_S = 60.0
 _POLL_S = 0.1
-_FAULTY_TIMEOUT_MS = 150
-_FAULTY_LATE_ARRIVAL_MS = 2_000
 _HISTORY_MAX = 3
 _MARK = "# Written by `njord demo`; the next demo in this folder writes it anew.\n"
 _INTERRUPTED = 128 + signal.SIGINT
-
-
-class Wish(NamedTuple):
-    """What a demo is to run on: bars (None: the shipped ones), a strategy ('': the shipped one), and the venue's faults ('': none)."""
-
-    data: Path | None = None
-    strategy: str = ""
-    faults: str = ""
-    fault_seed: int = 1
 
 
 class DemoResult(msgspec.Struct, frozen=True):
@@ -69,11 +55,11 @@ class DemoResult(msgspec.Struct, frozen=True):
     verify: VerifyReport
 
 
-def run_demo(wish: Wish, console: Console, as_json: bool) -> int:
+def run_demo(data: Path | None, strategy: str, console: Console, as_json: bool) -> int:
     """Run it in NJORD_HOME; 0 when the replay ended and every invariant holds, 1 when not, 2 when the input cannot be used, 130 when interrupted."""
     # A demo is a demo whatever NJORD_ENV says, and so are the processes it starts.
     os.environ["NJORD_ENV"] = _ENVIRONMENT
-    overlay = _overlay(wish)
+    overlay = _overlay(data, strategy)
     loaded = _checked(overlay)
     feed = open_feed(loaded.settings)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -99,14 +85,9 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _overlay(wish: Wish) -> dict[str, Any]:
+def _overlay(data: Path | None, strategy: str) -> dict[str, Any]:
     """The settings of this demo on top of config/demo.yaml."""
-    data, strategy = wish.data, wish.strategy
     overlay: dict[str, Any] = {"environment": _ENVIRONMENT}
-    if wish.faults:
-        # An answer that does not come is waited for in real time, and what is late comes late: both have to be reckoned with.
-        overlay["venue"] = {"call_timeout_ms": _FAULTY_TIMEOUT_MS, "late_arrival_ms": _FAULTY_LATE_ARRIVAL_MS}
-        overlay["faults"] = {"rates": rates_of(wish.faults), "seed": wish.fault_seed}
     kinds = {kind.kind: kind for kind in available_kinds()}
     if strategy and (strategy not in kinds or kinds[strategy].error):
         raise ConfigError(f"--strategy {strategy}: not available, there are {', '.join(str(kind) for kind in kinds.values())}")
@@ -235,16 +216,5 @@ def _tell(result: DemoResult, console: Console, as_json: bool) -> None:
         print(msgspec.json.encode(result).decode())
         return
     print_summary(console, result.summary, f"{result.steps} steps in {result.seconds:.1f} s, restarts: {_counts(result.restarts)}")
-    if result.verify.faults:
-        console.print(f"faults of the venue: {_counts(result.verify.faults)}", highlight=False, soft_wrap=True)
     print_findings(console, result.verify)
-    again = f"{_called(result.home)} "
-    console.print(
-        f"State is in {result.home}; try: " + " · ".join(again + name for name in ("orders", "fills", "positions", "verify")), markup=False, highlight=False, soft_wrap=True
-    )
-
-
-def _called(home: str) -> str:
-    """How this command is called for the same home: as `njord` when that is on the PATH."""
-    program = "njord" if shutil.which("njord") else os.path.relpath(sys.argv[0])
-    return program if Path(home) == Path("var").resolve() else f"NJORD_HOME={shlex.quote(home)} {program}"
+    console.print(f"State is in {escape(result.home)}; try: njord orders · njord fills · njord positions · njord verify", highlight=False, soft_wrap=True)

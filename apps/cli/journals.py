@@ -9,22 +9,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-import msgspec
-
 from apps.runtime.home import Home
-from apps.runtime.journal import require_schema, segment_paths
-from apps.runtime.journal_sums import SUM_KEY, StateSum, row_sum
-from apps.runtime.wal import require_whole_log
+from apps.runtime.journal import segment_paths
 from core.codec import Codec, Envelope
 from core.errors import DecodeError, JournalError
 from core.journal import CHAIN_START, MESSAGE_KIND, ArchiveRow, CallRow, InputRow, OutputRow, QuarantineRow, next_link
 from core.ports import StreamId
 from core.topics import Daemon
 
-__all__ = ["ADOPTED", "CallOutcome", "EmptyJournal", "JournalReader", "Operation", "open_journals"]
-
-ADOPTED = "adopt"
-"""What the operation is called that gives a journal a new epoch. Its detail names `epoch_before`, `epoch` and the last input before it, `after_n`."""
+__all__ = ["CallOutcome", "EmptyJournal", "JournalReader", "open_journals"]
 
 _END = 2**62
 _INPUT = "n, kind, topic, producer, seq, now_ns, arrived_ns, data, attached"
@@ -43,16 +36,6 @@ class CallOutcome(NamedTuple):
 
     row: CallRow
     outcome_n: int | None
-
-
-class Operation(NamedTuple):
-    """What a person did to a journal: when (ns UTC), who, what, why, and the particulars as JSON."""
-
-    at_ns: int
-    actor: str
-    what: str
-    reason: str
-    detail: str
 
 
 class JournalReader:
@@ -112,56 +95,6 @@ class JournalReader:
             later = self._beyond(f"select topic, producer, min(seq) from inputs where n > ? and kind = '{MESSAGE_KIND}' group by topic, producer")
             marks.update((StreamId(topic, producer), seq - 1) for topic, producer, seq in later)
         return marks
-
-    @property
-    def incarnation(self) -> int:
-        """How often the daemon has started."""
-        return int(next(self._query(self._db, "select coalesce(max(incarnation), 0) from runs"))[0])
-
-    @property
-    def acked(self) -> dict[str, dict[str, int]]:
-        """What each consumer of each topic was last known to have handled."""
-        found: dict[str, dict[str, int]] = {}
-        for topic, consumer, seq in self._query(self._db, "select topic, consumer, seq from acked"):
-            found.setdefault(topic, {})[consumer] = seq
-        return found
-
-    @property
-    def last_link(self) -> bytes:
-        """The chain's end."""
-        row = next(self._query(self._db, "select chain from inputs order by n desc limit 1"), None)
-        return row[0] if row else CHAIN_START
-
-    def operations(self) -> list[Operation]:
-        """What operators did to the journal itself, oldest first."""
-        (made,) = next(self._query(self._db, "select count(*) from sqlite_master where name = 'operations'"))
-        return [Operation(*row) for row in self._query(self._db, "select at_ns, actor, what, reason, detail from operations order by rowid")] if made else []
-
-    def epoch_of(self, n: int) -> str:
-        """The epoch in which an input was handled: another one than now when an operator adopted a new history since."""
-        adoptions = (msgspec.json.decode(operation.detail) for operation in self.operations() if operation.what == ADOPTED)
-        return next((str(adoption["epoch_before"]) for adoption in adoptions if n <= adoption["after_n"]), self.epoch)
-
-    def unsound(self) -> list[str]:
-        """What SQLite and our own sums say of the file: pages and indexes, the tables a start relies on, every row of the archive."""
-        found: list[str] = []
-        for connection in self._parts:
-            name = Path(next(self._query(connection, "pragma database_list"))[2]).name
-            found += [f"{name}: {line}" for (line,) in self._query(connection, "pragma integrity_check(20)") if line != "ok"]
-        kept = next(self._query(self._db, "select value from meta where key = ?", (SUM_KEY,)), None)
-        if kept is not None and kept[0] != self._state_sum():
-            found.append("its positions, open calls, snapshot or last input are not what the last commit left")
-        if "sum" in {column[1] for column in self._query(self._db, "pragma table_info(archive)")}:
-            for kind, key, data, recorded in self._query(self._db, "select kind, key, data, sum from archive where sum is not null"):
-                if not isinstance(data, bytes) or row_sum(str(kind), str(key), data) != recorded:
-                    found.append(f"archive row {kind} {key} was changed after it was written")
-        return found
-
-    def _state_sum(self) -> str:
-        try:
-            return StateSum.of(self._db).value
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            raise JournalError(f"{self.path}: {error}") from error
 
     def first_after(self, stream: StreamId, seq: int) -> int | None:
         """The first input that is a message of this stream beyond `seq`."""
@@ -248,12 +181,10 @@ class JournalReader:
         self._query(self._db, "pragma query_only = 1")
         self._query(self._db, "begin")
         made = next(self._query(self._db, "select count(*) from sqlite_master where name = 'meta'"))[0]
-        require_whole_log(self.path)
-        meta = dict(self._query(self._db, "select key, value from meta")) if made else {}
-        if "epoch" not in meta:
+        row = next(self._query(self._db, "select value from meta where key = 'epoch'"), None) if made else None
+        if row is None:
             raise EmptyJournal(f"{self.path}: empty, {self.daemon} is starting for the first time")
-        require_schema(self.path, str(meta["schema"]))
-        return str(meta["epoch"])
+        return str(row[0])
 
     def _open_segments(self) -> Iterator[sqlite3.Connection]:
         """The rotated segments, oldest first, but for one that is being written: until it is whole, the live file holds all that is in it."""
@@ -285,7 +216,7 @@ class JournalReader:
         """Runs at once, whether or not the rows are asked for."""
         try:
             return self._checked(connection.execute(query, arguments))
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except sqlite3.Error as error:
             raise JournalError(f"{self.path}: {error}") from error
 
     def _checked(self, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
@@ -293,7 +224,7 @@ class JournalReader:
         try:
             for row in cursor:  # noqa: UP028
                 yield row
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except sqlite3.Error as error:
             raise JournalError(f"{self.path}: {error}") from error
 
 

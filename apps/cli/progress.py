@@ -1,4 +1,4 @@
-"""Live progress of a replay or a campaign: a bar on a terminal, a line now and then everywhere else."""
+"""Live progress of a replay: a bar on a terminal, a line now and then everywhere else."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ _LINES = 10
 
 
 @contextmanager
-def shown_progress(console: Console, total: int, task: str = "replay", unit: str = "steps") -> Iterator[Show]:
-    """Shows a task of so many units, a replay's steps unless told otherwise, while the block runs."""
+def shown_progress(console: Console, total: int) -> Iterator[Show]:
+    """Shows a replay of so many steps while the block runs."""
     if not console.is_terminal:
-        yield _Lines(console, total, task, unit)
+        yield _Lines(console, total)
         return
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=console) as progress:
-        shown = progress.add_task(task, total=total, note="starting")
-        yield lambda done, note: progress.update(shown, completed=done, note=escape(note))
+        task = progress.add_task("replay", total=total, note="starting")
+        yield lambda done, note: progress.update(task, completed=done, note=escape(note))
 
 
 class _Lines:
     """One line for each tenth of the way, and one whenever the note changes."""
 
-    def __init__(self, console: Console, total: int, task: str, unit: str) -> None:
+    def __init__(self, console: Console, total: int) -> None:
         self._console = console
-        self._task = task
-        self._unit = unit
         self._total = max(1, total)
         self._began = time.monotonic()
         self._told: tuple[int, str] | None = None
@@ -47,5 +45,5 @@ class _Lines:
             return
         self._told = news
         percent, seconds = done * 100 // self._total, time.monotonic() - self._began
-        text = f"{self._task}: {done} of {self._total} {self._unit} ({percent} %), {seconds:.0f} s{', ' + note if note else ''}"
+        text = f"replay: {done} of {self._total} steps ({percent} %), {seconds:.0f} s{', ' + note if note else ''}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

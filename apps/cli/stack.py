@@ -10,31 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from apps.cli.arming import ARMING_DAEMONS, arm_text
 from apps.cli.homes import living_daemons, occupy, supervisor_pid
 from apps.cli.supervisor import Supervisor
-from apps.md_ingest.feed import open_feed
 from apps.runtime.control_socket import ask_daemon
 from apps.runtime.embedded import server_command, wait_ready
 from apps.runtime.home import Home, open_home
 from apps.runtime.settings_loader import LoadedSettings, load_settings
 from core.errors import ConfigError
-from core.ids import account_prefix
 from core.settings import Settings
-from core.topics import Daemon
-from execution.broker_gateway import build_gateway
-from execution.oms import build_oms
-from execution.venues.simulated import build_venue
-from risk.engine import build_risk_engine
-from strategies.host import build_host
 
-__all__ = ["DaemonStatus", "bring_down", "bring_up", "follow_logs", "require_buildable", "require_server", "suite_status"]
+__all__ = ["DaemonStatus", "bring_down", "bring_up", "follow_logs", "require_server", "suite_status"]
 
 _START_TIMEOUT_S = 30.0
 _SERVER_TIMEOUT_S = 2.0
@@ -45,7 +35,7 @@ _TAIL_BYTES = 256 * 1024
 
 
 class DaemonStatus(msgspec.Struct, frozen=True):
-    """One daemon: `state` is ready, not ready or down. `arming` is what risk and the broker say of entries, '' for the others."""
+    """One daemon: `state` is ready, not ready or down."""
 
     daemon: str
     state: str
@@ -53,7 +43,6 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     incarnation: int = 0
     inputs: int = 0
     now_ns: int = 0
-    arming: str = ""
 
 
 def suite_status(home: Home, settings: Settings) -> list[DaemonStatus]:
@@ -67,11 +56,7 @@ def suite_status(home: Home, settings: Settings) -> list[DaemonStatus]:
             rows.append(DaemonStatus(daemon.value, "down", ("does not run" if is_gone else str(error),)))
             continue
         state = "ready" if health["ready"] else "not ready"
-        rows.append(
-            DaemonStatus(
-                daemon.value, state, tuple(health["reasons"]), health["incarnation"], health["last_n"], health["now_ns"], arm_text(home, daemon) if daemon in ARMING_DAEMONS else ""
-            )
-        )
+        rows.append(DaemonStatus(daemon.value, state, tuple(health["reasons"]), health["incarnation"], health["last_n"], health["now_ns"]))
     return rows
 
 
@@ -79,19 +64,10 @@ def bring_up(home: Home, loaded: LoadedSettings, console: Console) -> int:
     """Start the supervisor detached and wait until everything is ready, or it is clear that something never will be."""
     if running := supervisor_pid(home.root):
         _say(console, f"already up (pid {running}); `njord status` says how it is, `njord down` stops it")
-        return _tell_unready(home, suite_status(home, loaded.settings), console)
+        return 0
     require_server(loaded)
-    require_buildable(home, loaded)
-    # A file of this attempt's own: of two that start at once, one loses, and what it says is not the other's.
-    errors = home.logs / f"supervisor-{os.getpid()}.err"
+    errors = home.logs / "supervisor.err"
     supervisor = _start_supervisor(home, errors)
-    try:
-        return _wait_until_up(home, loaded, supervisor, errors, console)
-    finally:
-        _keep_errors(home, supervisor, errors)
-
-
-def _wait_until_up(home: Home, loaded: LoadedSettings, supervisor: subprocess.Popen[bytes], errors: Path, console: Console) -> int:
     rows: list[DaemonStatus] = []
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -99,54 +75,15 @@ def _wait_until_up(home: Home, loaded: LoadedSettings, supervisor: subprocess.Po
         if all(row.state == "ready" for row in rows):
             _say(console, f"{len(rows)} daemons are ready in {home.root}")
             return 0
-        if (told := errors.read_text(errors="replace").strip()) and not _is_anothers(home, supervisor):
+        if told := errors.read_text(errors="replace").strip():
             _say(console, told)
             _say(console, "nothing was started" if _has_ended(supervisor) else "the others go on; `njord down` stops them")
             return 1
         time.sleep(_POLL_S)
-    return _tell_unready(home, rows, console)
-
-
-def _tell_unready(home: Home, rows: list[DaemonStatus], console: Console) -> int:
-    """Say what is not ready and where its messages are; 0 when everything is ready."""
-    unready = [row for row in rows if row.state != "ready"]
-    for row in unready:
-        _say(console, f"{row.daemon} is {row.state}: {'; '.join(row.reasons)}; its messages: {home.logs / (row.daemon + '.err')}")
-    return 1 if unready else 0
-
-
-def _is_anothers(home: Home, supervisor: subprocess.Popen[bytes]) -> bool:
-    """Whether somebody else's supervisor was faster: then ours has nothing to say, and theirs is waited for."""
-    return supervisor_pid(home.root) not in (0, supervisor.pid)
-
-
-def _keep_errors(home: Home, supervisor: subprocess.Popen[bytes], errors: Path) -> None:
-    """The messages of the supervisor that runs go on under the name people know; those of one that lost are gone with it."""
-    if supervisor.poll() is None:
-        errors.replace(home.logs / "supervisor.err")
-    else:
-        errors.unlink(missing_ok=True)
-
-
-def require_buildable(home: Home, loaded: LoadedSettings) -> None:
-    """ConfigError with every problem that some daemon would refuse to start with, before any of them is started."""
-    settings, problems = loaded.settings, list[str]()
-    prefix = account_prefix(settings.environment, settings.account.name, home.account_epoch)
-    builders: dict[Daemon, Callable[[], object]] = {
-        Daemon.MD_INGEST: lambda: open_feed(settings),
-        Daemon.STRATEGY_RUNNER: lambda: build_host(settings, epoch=""),
-        Daemon.RISK_ENGINE: lambda: build_risk_engine(settings, id_prefix=prefix),
-        Daemon.OMS: lambda: build_oms(settings),
-        Daemon.BROKER: lambda: build_gateway(settings),
-        Daemon.PAPER_VENUE: lambda: build_venue(settings),
-    }
-    for daemon in settings.runtime.daemons:
-        try:
-            builders[daemon]()
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
+    for row in rows:
+        if row.state != "ready":
+            _say(console, f"{row.daemon} is {row.state}: {'; '.join(row.reasons)}; its messages: {home.logs / (row.daemon + '.err')}")
+    return 1
 
 
 def require_server(loaded: LoadedSettings) -> None:

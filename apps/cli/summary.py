@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from apps.cli.journals import JournalReader
-from core.contracts import AccountSnapshot, FillEvent, LedgerAdjusted, OrderStateChanged, OrderStatus, PositionSnapshot, RiskDecision, SubmitOrder, Verdict
+from core.contracts import AccountSnapshot, FillEvent, OrderStateChanged, OrderStatus, PositionSnapshot, RiskDecision, SubmitOrder, Verdict
 from core.machine import CallReplied
 from core.money import ZERO
 from core.topics import ACCOUNT_SNAPSHOT, BROKER_REPORTS, FILLS_NEW, ORDERS_ACCEPTED, ORDERS_EVENTS, RISK_DECISION, STRAT_INTENT, Daemon
@@ -121,9 +121,8 @@ def fills(oms: JournalReader) -> list[FillEvent]:
 
 
 def positions(oms: JournalReader) -> list[PositionSnapshot]:
-    """The latest position of every owner and symbol, flat ones included, and those of the reserved owners."""
-    events = (envelope.body for _, envelope in oms.said(ORDERS_EVENTS.name()))
-    last = {(e.position.symbol, e.position.strategy_id): e.position for e in events if isinstance(e, OrderStateChanged | LedgerAdjusted) and e.position is not None}
+    """The latest position of every owner and symbol, flat ones included."""
+    last = {(event.position.symbol, event.position.strategy_id): event.position for event in order_events(oms)}
     return [last[key] for key in sorted(last)]
 
 

@@ -147,12 +147,11 @@ class Supervisor:
         return {name: child.restarts for name, child in self.children.items() if child.restarts}
 
     def stop(self, timeout_s: float = 10.0) -> list[str]:
-        """Drain the daemons, then the venue, which the broker may have to cancel at, then the server; the names of those that had to be
-        killed. Interrupted, it kills what is left."""
-        last = (Daemon.PAPER_VENUE.value, "redis")
-        groups = [[child for name, child in self.children.items() if name not in last], *([self.children[name]] for name in last if name in self.children)]
+        """Drain the daemons, then the server; the names of those that had to be killed. Interrupted, it kills what is left."""
+        server = [child for name, child in self.children.items() if name == "redis"]
+        daemons = [child for name, child in self.children.items() if name != "redis"]
         try:
-            return [child.name for group in groups for child in _stop(group, timeout_s)]
+            return [child.name for group in (daemons, server) for child in _stop(group, timeout_s)]
         finally:
             for child in self.children.values():
                 child.kill()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from apps.md_ingest.bars import TIMEFRAMES
 from apps.md_ingest.recorded import recorded_feed
 from apps.md_ingest.synthetic import synthetic_feed
-from core.bars import TIMEFRAMES
 from core.errors import ConfigError
 from core.feed import Feed
 from core.settings import Settings

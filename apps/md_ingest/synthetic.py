@@ -16,7 +16,7 @@ from math import sqrt
 from random import Random
 from typing import NamedTuple
 
-from core.bars import DAILY, TIMEFRAMES, BarColumns, BarFeed, session_span
+from apps.md_ingest.bars import DAILY, TIMEFRAMES, BarColumns, BarFeed, session_span
 from core.settings import Settings
 
 __all__ = ["synthetic_feed"]

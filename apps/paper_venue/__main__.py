@@ -1,7 +1,6 @@
 """paper_venue: the simulated venue, a process with a ledger of its own.
 
-Reads md.bars.*, control.clock, requests on its socket · Writes nothing on the bus · Decides what trades, and at which price, and which
-of the configured faults strike.
+Reads md.bars.*, control.clock, requests on its socket · Writes nothing on the bus · Decides what trades, and at which price.
 """
 
 from __future__ import annotations
@@ -9,15 +8,14 @@ from __future__ import annotations
 from apps.paper_venue.venue_server import SocketVenueServer
 from apps.runtime.daemon import DaemonParts, Suite, main
 from core.topics import Daemon
-from execution.venues.faults.lying_venue import LyingVenueState
-from execution.venues.faults.registry import build_served_venue
+from execution.venues.simulated import VenueState, build_venue
 
 __all__ = ["build"]
 
 
 def build(suite: Suite) -> DaemonParts:
     """The venue and the socket it serves."""
-    return DaemonParts(build_served_venue(suite.settings), LyingVenueState, server=SocketVenueServer)
+    return DaemonParts(build_venue(suite.settings), VenueState, server=SocketVenueServer)
 
 
 if __name__ == "__main__":

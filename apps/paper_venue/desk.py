@@ -16,11 +16,11 @@ from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode
 from core.errors import DecodeError
 from core.machine import Answer, Command
 from core.venue import Cancel, FetchOpenOrders, OutcomeUnknown, Refused, VenueReply
-from execution.venues.faults.lying_venue import DESK
 
 __all__ = ["DESK_SOCKET_NAME", "VenueDesk"]
 
 DESK_SOCKET_NAME = "venue-desk"
+_ACTOR = "desk"
 
 
 class VenueDesk:
@@ -69,7 +69,7 @@ class VenueDesk:
             link.send(encode(VenueSaid(asked.id, refused)))
             return
         self._count += 1
-        self._command(Command(f"{DESK}.{self._incarnation}.{self._count}", DESK, asked.request), lambda answer: self._answer(link, asked.id, answer))
+        self._command(Command(f"{_ACTOR}.{self._incarnation}.{self._count}", _ACTOR, asked.request), lambda answer: self._answer(link, asked.id, answer))
 
     def on_link_down(self, link: LineLink, reason: str) -> None:
         """They rang off."""

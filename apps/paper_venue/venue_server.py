@@ -19,7 +19,6 @@ from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode
 from core.errors import DecodeError
 from core.machine import Answer, Command, Log
 from core.venue import AcknowledgeEvents, OutcomeUnknown, Subscribe, Subscribed, VenueEvent, VenueReply, VenueRequest
-from execution.venues.faults.lying_venue import WireAct, wire_act
 
 __all__ = ["SOCKET_NAME", "SocketVenueServer"]
 
@@ -39,7 +38,7 @@ class SocketVenueServer:
 
     Invariants: one connection is current, and nothing of any other is read or answered; every answer goes to the request
     that was journaled for it, also when an id comes twice; events go out only after `Subscribed`, so the first event a broker
-    gets on a connection is the first one it lacks. What a faulty venue's machine says of the wire is done to it (`wire_act`).
+    gets on a connection is the first one it lacks.
     """
 
     def __init__(self, shell: Shell) -> None:
@@ -104,10 +103,6 @@ class SocketVenueServer:
 
     def answer(self, answer: Answer) -> bool:
         """Send the answer to whoever asked, unless that connection is gone; False when it was not a request of this server's."""
-        if not answer.command_id and wire_act(answer.reply) is WireAct.CLOSE:
-            # No request has an empty id: the machine lets the connection end.
-            self._drop()
-            return True
         waiting = self._asked.get(answer.command_id)
         if waiting is None:
             return False
@@ -115,7 +110,7 @@ class SocketVenueServer:
         if not waiting:
             del self._asked[answer.command_id]
         if asked.link is self._current:
-            self._carry(asked.link, answer)
+            asked.link.send(encode(VenueSaid(answer.command_id, _reply(answer))))
             if isinstance(asked.request, Subscribe) and isinstance(answer.reply, Subscribed):
                 self._subscribe(asked.request.cursor)
         return True
@@ -124,19 +119,6 @@ class SocketVenueServer:
         """Send an event to the broker when it has subscribed; otherwise its next subscription brings it."""
         if self._current is not None and self._subscribed:
             self._current.send(encode(VenueSaid(event=event)))
-
-    def _carry(self, link: LineLink, answer: Answer) -> None:
-        """Do with an answer what the wire does with it."""
-        reply = _reply(answer)
-        match wire_act(answer.reply):
-            case WireAct.SEND:
-                link.send(encode(VenueSaid(answer.command_id, reply)))
-            case WireAct.SAY_NOTHING:
-                pass
-            case WireAct.CLOSE:
-                self._drop()
-            case WireAct.SEND_RUBBISH:
-                link.send(f"{reply.text}\n".encode() if isinstance(reply, OutcomeUnknown) else b"\n")
 
     def _subscribe(self, cursor: int) -> None:
         """From here on events flow. Only now is `cursor` an acknowledgement: the events above it are on their way again."""

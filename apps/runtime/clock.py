@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-__all__ = ["SessionClockFollower", "SystemClock", "boot_id", "boot_ns", "wall_ns"]
+__all__ = ["SessionClockFollower", "SystemClock", "boot_ns", "wall_ns"]
 
 
 def wall_ns() -> int:
@@ -16,11 +15,6 @@ def wall_ns() -> int:
 def boot_ns() -> int:
     """Nanoseconds since boot, suspended time included: for leases and timeouts that a stepped clock must not stretch."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def boot_id() -> str:
-    """Which boot of which host the boot clock counts from."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 class SystemClock:

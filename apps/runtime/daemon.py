@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import uvloop
@@ -24,17 +23,14 @@ from apps.runtime.journal import SqliteJournal
 from apps.runtime.kill_file import KillFile
 from apps.runtime.logs import open_log
 from apps.runtime.settings_loader import LoadedSettings, load_settings
-from apps.runtime.shell import Closing, Shell
+from apps.runtime.shell import Shell
 from apps.runtime.venue_link import VenueClient, VenueServer
-from core.contracts import Approval
+from core.contracts import KillSwitchState
 from core.errors import ConfigError, JournalError
-from core.gate import ArmState, Gate, GateFacts
 from core.instrument import Instrument
 from core.machine import ConfigLoaded, FeedRow, Machine
-from core.node import Node
-from core.ports import StreamId
+from core.node import Gate, Node
 from core.recovery import recover
-from core.seal import is_sealed, sealed
 from core.settings import Settings
 from core.topics import Daemon
 from core.topology import node_spec
@@ -42,8 +38,6 @@ from core.topology import node_spec
 __all__ = ["DaemonParts", "Suite", "main", "open_suite"]
 
 EXIT_CONFIG = 2
-
-_NOBODY = ArmState(False, "this daemon has no account to arm")
 
 Background = Callable[[Shell], Awaitable[None]]
 
@@ -71,9 +65,7 @@ class DaemonParts(NamedTuple):
     """What makes one daemon different from the others.
 
     `feed` gives the rows of a step (md_ingest alone), `background` runs beside the shell, `venue` and `server` are the two
-    sides of a venue connection. `approval_key` seals and checks approvals (risk and broker alone), `arming` says whether the
-    account is armed (the broker), `hears` takes what is only announced on these streams, `closing` is what is
-    done before a stopped daemon goes, `unready` why its machine has not finished its start-up ('': it has).
+    sides of a venue connection.
     """
 
     machine: Machine[Any]
@@ -83,22 +75,15 @@ class DaemonParts(NamedTuple):
     server: Callable[[Shell], VenueServer] | None = None
     feed: Callable[[int], tuple[FeedRow, ...]] | None = None
     background: Background | None = None
-    approval_key: bytes = b""
-    arming: Callable[[], ArmState] | None = None
-    hears: Mapping[StreamId, Callable[[bytes], None]] = MappingProxyType({})
-    closing: Closing | None = None
-    unready: Callable[[], str] | None = None
 
 
 class _Surroundings:
-    """Lookups of the node, answered by the journal, the feed, the kill file, the key and the lease."""
+    """Lookups of the node, answered by the journal, the feed and the kill file."""
 
-    def __init__(self, journal: SqliteJournal, kill_file: KillFile, parts: DaemonParts) -> None:
+    def __init__(self, journal: SqliteJournal, kill_file: KillFile, feed: Callable[[int], tuple[FeedRow, ...]] | None) -> None:
         self._journal = journal
         self._kill_file = kill_file
-        self._feed = parts.feed
-        self._key = parts.approval_key
-        self._arming = parts.arming
+        self._feed = feed
 
     def archived(self, keys: Sequence[tuple[str, str]]) -> dict[str, bytes]:
         return self._journal.archived(keys)
@@ -106,12 +91,8 @@ class _Surroundings:
     def feed(self, step: int) -> tuple[FeedRow, ...]:
         return self._feed(step) if self._feed is not None else ()
 
-    def gate_facts(self, approval: Approval | None) -> GateFacts:
-        is_genuine = approval is not None and bool(self._key) and is_sealed(self._key, approval)
-        return GateFacts(self._kill_file.read(), is_genuine, _NOBODY if self._arming is None else self._arming())
-
-    def seal(self, approval: Approval) -> Approval:
-        return sealed(self._key, approval) if self._key else approval
+    def kill_switch(self) -> KillSwitchState:
+        return self._kill_file.read()
 
 
 def open_suite() -> Suite:
@@ -152,7 +133,7 @@ def _run(daemon: Daemon, suite: Suite, journal: SqliteJournal, build: Callable[[
         log.info("started", incarnation=restored.incarnation, last_n=restored.last_n, rehandled=restored.rehandled, config_hash=suite.loaded.config_hash)
         clock = SessionClockFollower(restored.last_now_ns) if settings.runtime.clock == "session" else SystemClock()
         kill_file = KillFile(suite.home.kill_file)
-        surroundings = _Surroundings(journal, kill_file, parts)
+        surroundings = _Surroundings(journal, kill_file, parts.feed)
         node = Node(node_spec(daemon, settings), parts.machine, restored, clock, surroundings, parts.gate)
         node.on_config(ConfigLoaded(suite.loaded.config_hash, suite.loaded.content))
         shell = Shell(
@@ -166,9 +147,6 @@ def _run(daemon: Daemon, suite: Suite, journal: SqliteJournal, build: Callable[[
             log=log,
             venue=parts.venue,
             server=parts.server,
-            hears=parts.hears,
-            closing=parts.closing,
-            unready=parts.unready,
         )
         code = uvloop.run(_serve(suite, daemon, shell, parts.background))
         if code == 0:

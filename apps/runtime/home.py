@@ -40,11 +40,6 @@ class Home(NamedTuple):
         return self.root / "kill" / "KILL"
 
     @property
-    def approval_key(self) -> Path:
-        """The key that risk seals approvals with; like the journals it belongs to this suite alone."""
-        return self.root / "approval.key"
-
-    @property
     def redis_url_file(self) -> Path:
         """Where the launcher of an embedded server says how to reach it."""
         return self.root / "run" / "redis.url"
@@ -79,8 +74,6 @@ def open_home(root: Path | None = None) -> Home:
     identity = path / "suite.json"
     if not identity.exists():
         _write_once(identity, json.dumps({"namespace": f"njord-{os.urandom(4).hex()}", "account_epoch": os.urandom(8).hex()}))
-    if not (path / "approval.key").exists():
-        _write_once(path / "approval.key", os.urandom(32).hex())
     try:
         content = json.loads(identity.read_text())
         return Home(path, content["namespace"], content["account_epoch"])
@@ -91,8 +84,7 @@ def open_home(root: Path | None = None) -> Home:
 def _write_once(path: Path, text: str) -> None:
     """Create a file whole or not at all; when several processes start together the first one's content stays."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
+    temporary.write_text(text)
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -8,7 +8,6 @@ segment files at a clean stop (`rotate`), so the live file stays small.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import sqlite3
@@ -16,9 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.runtime.journal_sums import SUM_KEY, StateSum, row_sum
-from apps.runtime.wal import require_whole_log
-from core.errors import InvariantViolation, JournalError
+from core.errors import JournalError
 from core.journal import (
     CHAIN_START,
     Batch,
@@ -31,15 +28,12 @@ from core.journal import (
 )
 from core.ports import Entry, StreamId
 
-__all__ = ["SCHEMA_VERSION", "SqliteJournal", "require_schema", "segment_paths", "take_lock"]
+__all__ = ["SCHEMA_VERSION", "SqliteJournal", "segment_paths"]
 
 SCHEMA_VERSION = 1
 
 # A cache that holds what commits touch again and again: the default one spills into the log and reads it back.
 _PRAGMAS = "pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000; pragma cache_size=-65536;"
-
-# At most so many messages are said about one input; looking for them among more rows would cost nothing but time.
-_SAID_MAX = 4_096
 
 # A snapshot remembers the last output by id, so an id must never be given again, not even after a rotation has moved every row
 # away: the journal counts them itself, from the highest it finds in rows and snapshots (`autoincrement` costs a write per row).
@@ -58,16 +52,10 @@ create table if not exists heads(topic text primary key, seq integer not null) w
 create table if not exists watermarks(topic text not null, producer text not null, seq integer not null, epoch text not null, primary key(topic, producer)) without rowid;
 create table if not exists acked(topic text not null, consumer text not null, seq integer not null, primary key(topic, consumer)) without rowid;
 create table if not exists snapshots(n integer primary key, data blob not null, chain blob not null, output_id integer not null);
-create table if not exists archive(id integer primary key, kind text not null, key text not null, data blob not null, sum integer, unique(kind, key));
+create table if not exists archive(id integer primary key, kind text not null, key text not null, data blob not null, unique(kind, key));
 create table if not exists quarantine(topic text not null, producer text not null, seq integer not null, reason text not null, data blob not null, released text not null default '');
 """
 )
-
-
-def require_schema(path: Path, schema: str) -> None:
-    """JournalError unless this release knows the tables: another release's journal is left as it is."""
-    if schema != str(SCHEMA_VERSION):
-        raise JournalError(f"{path}: schema {schema}, this release writes {SCHEMA_VERSION}; seal it with the release that wrote it")
 
 
 def segment_paths(path: Path) -> list[Path]:
@@ -80,26 +68,18 @@ class SqliteJournal:
 
     def __init__(self, path: Path, started_ns: int) -> None:
         self.path = path
-        self._is_suspect = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(path.with_suffix(".lock"))
+            self._lock = _take_lock(path.with_suffix(".lock"))
         except OSError as error:
             raise JournalError(f"{path}: {error.strerror}") from error
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            # Before anything is written: the next commit would go where lost ones still lie, or into tables we do not know.
-            (is_begun,) = self._db.execute("select count(*) from sqlite_master where name = 'meta'").fetchone()
-            require_whole_log(path)
-            for (schema,) in self._db.execute("select value from meta where key = 'schema'") if is_begun else ():
-                require_schema(path, schema)
             self._db.executescript(_PRAGMAS + _SCHEMA)
             self.epoch, self.incarnation = self._begin_run(started_ns)
             self._chain = self._last_chain()
             self._output_id = self._last_output_id()
-            self._sum = self._checked_sum()
-        # A ValueError: text of a damaged file that is none.
-        except (sqlite3.Error, ValueError) as error:
+        except sqlite3.Error as error:
             self.close()
             raise JournalError(f"{path}: {error}") from error
         except JournalError:
@@ -108,10 +88,6 @@ class SqliteJournal:
 
     def load(self) -> Recovered:
         """What the file holds; the rows since the last snapshot are read lazily and checked against their chain."""
-        with self._readable():
-            return self._load()
-
-    def _load(self) -> Recovered:
         snapshot = self._db.execute("select n, data, chain, output_id from snapshots order by n desc limit 1").fetchone()
         start, _, chain, output_id = snapshot or (0, b"", CHAIN_START, 0)
         last = self._db.execute("select n, now_ns from inputs order by n desc limit 1").fetchone() or (start, 0)
@@ -137,9 +113,7 @@ class SqliteJournal:
         )
 
     def commit(self, batch: Batch) -> None:
-        """Make a batch durable; on any error the journal is suspect and nothing may follow: what could not be synced is never synced again."""
-        if self._is_suspect:
-            raise JournalError(f"{self.path}: a commit failed before, the journal is suspect and takes nothing more")
+        """Make a batch durable; on any error the journal is suspect and nothing may follow."""
         execute, many = self._db.execute, self._db.executemany
         try:
             execute("begin immediate")
@@ -149,7 +123,7 @@ class SqliteJournal:
             if batch.watermarks:
                 many("insert or replace into watermarks values(?, ?, ?, ?)", [(s.topic, s.producer, seq, epoch) for s, (seq, epoch) in batch.watermarks.items()])
             if batch.archive:
-                many("insert or replace into archive(kind, key, data, sum) values(?, ?, ?, ?)", [(*row, row_sum(*row)) for row in batch.archive])
+                many("insert or replace into archive(kind, key, data) values(?, ?, ?)", batch.archive)
             if batch.acked:
                 many("insert or replace into acked values(?, ?, ?)", batch.acked)
             if batch.quarantine:
@@ -157,41 +131,30 @@ class SqliteJournal:
             if batch.snapshot is not None:
                 execute("insert or replace into snapshots values(?, ?, ?, ?)", (*batch.snapshot, self._chain, self._output_id))
                 execute("delete from snapshots where n < ?", (batch.snapshot[0],))
-            self._sum.add(batch, {output.topic: output.seq for output in batch.outputs}, self._chain, self._output_id)
-            execute("insert or replace into meta values(?, ?)", (SUM_KEY, self._sum.value))
             execute("commit")
         except sqlite3.Error as error:
-            self._abandon()
             raise JournalError(f"{self.path}: commit failed, the journal is suspect: {error}") from error
 
     def archived(self, keys: Sequence[tuple[str, str]]) -> dict[str, bytes]:
         """The archived rows among these keys, by `kind/key`."""
         found = {}
-        with self._readable():
-            for kind, key in keys:
-                row = self._db.execute("select data, sum from archive where kind = ? and key = ?", (kind, key)).fetchone()
-                if row is None:
-                    continue
-                if row[1] is not None and row[1] != row_sum(kind, key, row[0]):
-                    raise JournalError(f"{self.path}: archive row {kind} {key} was changed after it was written; the journal was damaged or edited")
+        for kind, key in keys:
+            row = self._db.execute("select data from archive where kind = ? and key = ?", (kind, key)).fetchone()
+            if row is not None:
                 found[f"{kind}/{key}"] = row[0]
         return found
 
     def outputs(self, topic: str, from_seq: int, count: int) -> list[Entry]:
         """Committed messages of a topic from a number on, in order; older ones come from the segments."""
-        with self._readable():
-            return self._outputs(topic, from_seq, count)
-
-    def _outputs(self, topic: str, from_seq: int, count: int) -> list[Entry]:
-        if entries := _said(self.path, self._db, topic, from_seq, count):
-            (head,) = self._db.execute("select seq from heads where topic = ?", (topic,)).fetchone() or (0,)
-            if len(entries) < min(count, head - from_seq + 1):
-                raise JournalError(f"{self.path}: {topic} ends at {entries[-1].seq}, its last number is {head}; the journal was damaged or edited")
-            return entries
+        query = "select seq, data from {s}outputs where topic = ? and seq >= ? order by seq limit ?"
+        rows = self._db.execute(query.format(s=""), (topic, from_seq, count)).fetchall()
+        if rows and rows[0][0] == from_seq:
+            return [Entry(*row) for row in rows]
         for path in segment_paths(self.path):
             with _reader(path) as segment:
-                if entries := _said(path, segment, topic, from_seq, count):
-                    return entries
+                rows = segment.execute(query.format(s=""), (topic, from_seq, count)).fetchall()
+            if rows and rows[0][0] == from_seq:
+                return [Entry(*row) for row in rows]
         return []
 
     def rotate(self, inputs_max: int) -> Path | None:
@@ -223,29 +186,17 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Release the file and the lock."""
-        if not self._is_suspect:
-            self._db.close()
+        self._db.close()
         os.close(self._lock)
 
-    def _abandon(self) -> None:
-        """Leave the files as they are. Closing would checkpoint: SQLite would sync again what it just could not, and then throw the log away."""
-        self._is_suspect = True
-        # So that not even the interpreter closes it on its way out; the end of the process does.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
-
     def _write_rows(self, batch: Batch) -> None:
-        # Both lists are in the order of their inputs: what was said about one stands together.
-        outputs, first, chain, chained = batch.outputs, 0, self._chain, []
+        by_n: dict[int, list[OutputRow]] = {}
+        for output in batch.outputs:
+            by_n.setdefault(output.n, []).append(output)
+        chained = []
         for row in batch.inputs:
-            last, n = first, row.n
-            while last < len(outputs) and outputs[last].n == n:
-                last += 1
-            chain = next_link(chain, row, outputs[first:last])
-            chained.append((*row, chain))
-            first = last
-        if first < len(outputs):
-            raise InvariantViolation(f"{self.path}: output {outputs[first].topic} {outputs[first].seq} belongs to no input of its batch")
-        self._chain = chain
+            self._chain = next_link(self._chain, row, by_n.get(row.n, ()))
+            chained.append((*row, self._chain))
         if chained:
             self._db.executemany("insert into inputs values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", chained)
         if batch.outputs:
@@ -258,42 +209,24 @@ class SqliteJournal:
 
     def _suffix(self, start: int, chain: bytes, outputs: dict[int, list[OutputRow]]) -> Iterator[InputRow]:
         expected = start
-        with self._readable():
-            for *fields, recorded in self._db.execute("select * from inputs where n > ? order by n", (start,)):
-                row = InputRow(*fields)
-                expected += 1
-                chain = next_link(chain, row, outputs.get(row.n, ()))
-                if row.n != expected or chain != recorded:
-                    raise JournalError(f"{self.path}: input {row.n} does not follow from the one before it; the journal was damaged or edited")
-                yield row
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """A file that cannot be read, or whose rows are no rows of ours, is damaged."""
-        try:
-            yield
-        except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
-            raise JournalError(f"{self.path}: cannot be read, the file was damaged or edited: {error}") from error
+        for *fields, recorded in self._db.execute("select * from inputs where n > ? order by n", (start,)):
+            row = InputRow(*fields)
+            expected += 1
+            chain = next_link(chain, row, outputs.get(row.n, ()))
+            if row.n != expected or chain != recorded:
+                raise JournalError(f"{self.path}: input {row.n} does not follow from the one before it; the journal was damaged or edited")
+            yield row
 
     def _begin_run(self, started_ns: int) -> tuple[str, int]:
-        if "sum" not in {column[1] for column in self._db.execute("pragma table_info(archive)")}:
-            self._db.execute("alter table archive add column sum integer")
         self._db.execute("begin immediate")
         self._db.execute("insert or ignore into meta values('epoch', ?), ('schema', ?)", (os.urandom(6).hex(), str(SCHEMA_VERSION)))
-        (epoch,) = self._db.execute("select value from meta where key = 'epoch'").fetchone()
+        meta = dict(self._db.execute("select key, value from meta").fetchall())
+        if meta["schema"] != str(SCHEMA_VERSION):
+            raise JournalError(f"{self.path}: schema {meta['schema']}, this release writes {SCHEMA_VERSION}; seal it with the release that wrote it")
         incarnation = self._db.execute("select coalesce(max(incarnation), 0) + 1 from runs").fetchone()[0]
         self._db.execute("insert into runs values(?, ?)", (incarnation, started_ns))
         self._db.execute("commit")
-        return epoch, incarnation
-
-    def _checked_sum(self) -> StateSum:
-        """The sum of the tables a start relies on, which must be the one the last commit left; a journal from before there was one has none."""
-        with self._readable():
-            found = StateSum.of(self._db)
-        kept = self._db.execute("select value from meta where key = ?", (SUM_KEY,)).fetchone()
-        if kept is not None and kept[0] != found.value:
-            raise JournalError(f"{self.path}: its positions, open calls, snapshot or last input are not what the last commit left; the journal was damaged or edited")
-        return found
+        return meta["epoch"], incarnation
 
     def _last_output_id(self) -> int:
         found = self._db.execute("select max(coalesce((select max(id) from outputs), 0), coalesce((select max(output_id) from snapshots), 0))").fetchone()
@@ -305,33 +238,6 @@ class SqliteJournal:
         return row[0] if row else CHAIN_START
 
 
-def _said(path: Path, database: sqlite3.Connection, topic: str, from_seq: int, count: int) -> list[Entry]:
-    """Messages from a number on, none when that one is not here. They may be published again, so each is held against the chain."""
-    rows = database.execute("select seq, data, n, id from outputs where topic = ? and seq >= ? order by seq limit ?", (topic, from_seq, count)).fetchall()
-    if not rows or rows[0][0] != from_seq:
-        return []
-    if [row[0] for row in rows] != list(range(from_seq, from_seq + len(rows))):
-        raise JournalError(f"{path}: messages of {topic} after {from_seq} are not one after the other; the journal was damaged or edited")
-    for n, output_id in {n: output_id for _, _, n, output_id in rows}.items():
-        _require_link(path, database, n, output_id)
-    return [Entry(seq, data) for seq, data, _, _ in rows]
-
-
-def _require_link(path: Path, database: sqlite3.Connection, n: int, output_id: int) -> None:
-    """JournalError unless an input and all that was said about it follow from the input before it, as far as both are in this file."""
-    first, last = database.execute("select min(n), max(n) from inputs").fetchone()
-    if last is None or first == n > 1 or n > last:
-        return
-    before = database.execute("select n, chain from inputs where n = ?", (n - 1,)).fetchone() or (n - 1, CHAIN_START if n == 1 else b"")
-    row = database.execute("select * from inputs where n = ?", (n,)).fetchone()
-    # What was said about one input stands together.
-    near = database.execute("select topic, seq, n, data from outputs where id between ? and ? and n = ? order by id", (output_id - _SAID_MAX, output_id + _SAID_MAX, n))
-    said = [OutputRow(*found) for found in near]
-    is_whole = row is not None and (before[0], row[0]) == (n - 1, n) and all(output.n == n for output in said)
-    if not is_whole or next_link(before[1], InputRow(*row[:-1]), said) != row[-1]:
-        raise JournalError(f"{path}: input {n} or what was said about it was changed after it was written; the journal was damaged or edited")
-
-
 @contextmanager
 def _reader(path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -341,7 +247,7 @@ def _reader(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def take_lock(path: Path) -> int:
+def _take_lock(path: Path) -> int:
     """Hold the lock file open for the life of the process; JournalError when another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

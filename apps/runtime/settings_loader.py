@@ -46,14 +46,12 @@ def load_settings(overlay: Path | None = None, *, folder: Path | None = None, en
         _merge(merged, _read(folder / f"{name}.yaml"), str(folder / f"{name}.yaml"), provenance)
     overlaid = _read(overlay) if overlay is not None and overlay.exists() else {}
     chosen = environment or os.environ.get("NJORD_ENV") or overlaid.get("environment") or merged.get("environment", "paper")
-    is_named = bool(environment or os.environ.get("NJORD_ENV"))
     profile = folder / f"{chosen}.yaml"
     if profile.exists():
         _merge(merged, _read(profile), str(profile), provenance)
     if overlaid:
         _merge(merged, overlaid, str(overlay), provenance)
-    if is_named:
-        _merge(merged, {"environment": chosen}, "NJORD_ENV" if not environment else "caller", provenance)
+    _merge(merged, {"environment": chosen}, "environment", provenance)
     for variable, key in _VARIABLES.items():
         # An environment that the caller names is not overruled by one that happens to be set.
         if (value := os.environ.get(variable)) and not (environment and key == "environment"):

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, assert_never
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_never
 
 import msgspec
 import structlog
@@ -22,7 +21,7 @@ from apps.runtime.kill_file import KillFile
 from apps.runtime.notify import notify, watchdog_interval_s
 from apps.runtime.venue_link import VenueClient, VenueServer
 from core.codec import Codec, Envelope
-from core.contracts import Heartbeat, OperatorCommand
+from core.contracts import Heartbeat
 from core.errors import JournalError
 from core.journal import Batch, Journal
 from core.link import Read
@@ -44,23 +43,16 @@ from core.outbox import ReadOutputs, Write
 from core.ports import Bus, Clock, PublishOutcome, StreamId, StreamSlice, Token
 from core.settings import Settings
 from core.topics import CONTROL_HEARTBEAT
-from core.venue import OutcomeUnknown, VenueEvent, VenueReply
+from core.venue import VenueEvent, VenueReply
 
-__all__ = ["Closing", "Health", "Shell"]
+__all__ = ["Health", "Shell"]
 
 EXIT_FORCED = 72
 EXIT_JOURNAL = 73
 
 
-class Closing(NamedTuple):
-    """What a daemon still has to do when it is stopped: a command to its machine, and when that is done."""
-
-    command: OperatorCommand
-    is_done: Callable[[], bool]
-
-
 class Health(msgspec.Struct, frozen=True):
-    """What `/health` says of a daemon. `ready` means connected, caught up and, for the broker, in touch and reconciled with its venue."""
+    """What `/health` says of a daemon. `ready` means connected, caught up and, for the broker, in touch with its venue."""
 
     daemon: str
     ready: bool
@@ -89,9 +81,6 @@ class Shell:
         log: structlog.typing.FilteringBoundLogger,
         venue: VenueClient | None = None,
         server: Callable[[Shell], VenueServer] | None = None,
-        hears: Mapping[StreamId, Callable[[bytes], None]] = MappingProxyType({}),
-        closing: Closing | None = None,
-        unready: Callable[[], str] | None = None,
     ) -> None:
         self.node = node
         self.settings = settings
@@ -104,9 +93,6 @@ class Shell:
         self._log = log
         self._venue = venue
         self._server = server(self) if server is not None else None
-        self._hears = dict(hears)
-        self._closing = closing
-        self._unready = unready
         self._token = Token(node.epoch, node.incarnation)
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Future[int]
@@ -134,7 +120,7 @@ class Shell:
         self.observe(Observed(self._kill_file.read()))
         if self._server is not None:
             await self._server.start()
-        await self.bus.start([*self._streams, *self._hears], self)
+        await self.bus.start(self._streams, self)
         runtime = self.settings.runtime
         chores = ((runtime.tail_check_ms, self._check_tails), (runtime.kill_file_poll_ms, self._check_host), (runtime.heartbeat_ms, self._beat))
         for job in (*(self._every(period_ms, chore) for period_ms, chore in chores), self._watchdog()):
@@ -165,9 +151,6 @@ class Shell:
 
     def on_bus_message(self, stream: StreamId, data: bytes) -> None:
         """A live delivery; one that comes while draining is read again from the stream at the next start."""
-        if stream in self._hears:
-            self._hears[stream](data)
-            return
         if self._draining:
             return
         self._perform(self.node.on_message(stream, data, wall_ns()))
@@ -236,8 +219,6 @@ class Shell:
             reasons.append("draining")
         if self._venue is not None and not self._venue_connected:
             reasons.append("venue not connected")
-        if self._unready is not None and (unready := self._unready()):
-            reasons.append(unready)
         stopped = tuple(f"{s.topic}: {why}" for s, why in self.node.stopped_links.items())
         reasons.extend(f"link stopped: {text}" for text in stopped)
         return Health(
@@ -300,11 +281,7 @@ class Shell:
                 self._ask(self.bus.read(stream, from_seq, limit), lambda found: self._on_read(stream, found))
             case Call(call):
                 assert self._venue is not None, f"call {call.call_id}: this daemon has no venue"
-                if self._venue_started:
-                    self._venue.call(call)
-                else:
-                    # A call may be released while the last run's messages are still being published: nobody is connected yet.
-                    self.on_venue_reply(call.call_id, OutcomeUnknown(cause="NOT_CONNECTED", text="the connection to the venue is not wanted yet"))
+                self._venue.call(call)
             case Reply(answer):
                 self._reply(answer)
             case SendPush(event):
@@ -365,8 +342,6 @@ class Shell:
             self._start_venue()
 
     def _on_read(self, stream: StreamId, found: StreamSlice) -> None:
-        if self._draining:
-            return
         self._perform(self.node.on_read(stream, found.entries, found.last_seq, wall_ns()))
         self.pump()
 
@@ -467,23 +442,13 @@ class Shell:
         self._ask(self._drain(), _ignore)
 
     async def _drain(self) -> None:
-        """Take nothing new in, close what is to be closed, let everything said be published and every call come back, then snapshot and go."""
+        """Take nothing new in, let everything said be published and every call come back, then snapshot and go."""
         deadline = self._loop.time() + self.settings.runtime.drain_timeout_ms / 1000
-        if self._closing is not None:
-            self.command(Command(f"drain-{self.node.incarnation}", "shutdown", self._closing.command))
-        while self._loop.time() < deadline and self._has_work:
+        while self._loop.time() < deadline and (self.node.wants_step or (self._connected and not self.node.is_drained)):
             await asyncio.sleep(0.01)
-        if self._has_work:
-            self._log.warning("not_drained", calls_open=not self.node.is_drained, closed=self._closing is None or self._closing.is_done())
         if not self._stopped.done():
             self._commit(self.node.snapshot_batch())
             self._stop(0)
-
-    @property
-    def _has_work(self) -> bool:
-        """Whether something has to come to its end before this daemon may go."""
-        is_closed = self._closing is None or self._closing.is_done()
-        return self.node.wants_step or not is_closed or (self._connected and not self.node.is_drained)
 
     def _stop(self, code: int) -> None:
         if not self._stopped.done():

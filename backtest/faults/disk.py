@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from core.journal import (
@@ -25,14 +24,8 @@ class SimulatedJournal:
     def __init__(self, epoch: str) -> None:
         self.epoch = epoch
         self.incarnation = 0
-        self.commits: list[Batch] = []
-        self._clear()
-
-    def _clear(self) -> None:
         self.inputs: list[InputRow] = []
-        self.handled_in: dict[tuple[str, int], int] = {}
         self.rows: dict[str, list[OutputRow]] = {}
-        self._said: list[OutputRow] = []
         self.calls: dict[str, CallRow] = {}
         self.outcomes: dict[str, int] = {}
         self.watermarks: dict[StreamId, tuple[int, str]] = {}
@@ -44,13 +37,9 @@ class SimulatedJournal:
     def load(self) -> Recovered:
         """What is there for the next incarnation."""
         self.incarnation += 1
-        return self.recovered(self.snapshot)
-
-    def recovered(self, snapshot: tuple[int, bytes] | None) -> Recovered:
-        """The whole journal as seen from one of its snapshots (None: from its beginning)."""
-        start = snapshot[0] if snapshot else 0
+        start = self.snapshot[0] if self.snapshot else 0
         suffix_outputs: dict[int, list[OutputRow]] = {}
-        for row in self._said[bisect_right(self._said, start, key=lambda row: row.n) :]:
+        for row in sorted((row for rows in self.rows.values() for row in rows if row.n > start), key=lambda r: (r.n, r.topic, r.seq)):
             suffix_outputs.setdefault(row.n, []).append(row)
         last = self.inputs[-1] if self.inputs else None
         return Recovered(
@@ -58,24 +47,19 @@ class SimulatedJournal:
             self.incarnation,
             last.n if last else 0,
             last.now_ns if last else 0,
-            snapshot,
+            self.snapshot,
             self.inputs[start:],
             suffix_outputs,
             {topic: rows[-1].seq for topic, rows in self.rows.items()},
             dict(self.watermarks),
-            tuple(sorted((row for call_id, row in self.calls.items() if call_id not in self.outcomes), key=lambda row: (row.n, row.call_id))),
+            tuple(row for call_id, row in self.calls.items() if call_id not in self.outcomes),
             {topic: dict(acks) for topic, acks in self.acked.items()},
             tuple(self.quarantine),
         )
 
     def commit(self, batch: Batch) -> None:
         """Keep a batch."""
-        self.commits.append(batch)
         self.inputs += batch.inputs
-        for row in batch.inputs:
-            if row.topic:
-                self.handled_in[row.topic, row.seq] = row.n
-        self._said += batch.outputs
         for output in batch.outputs:
             self.rows.setdefault(output.topic, []).append(output)
         self.calls.update({row.call_id: row for row in batch.calls})
@@ -87,29 +71,6 @@ class SimulatedJournal:
         self.quarantine += batch.quarantine
         if batch.snapshot is not None:
             self.snapshot = batch.snapshot
-
-    def lose_last(self, count: int) -> None:
-        """Roll back silently by so many commits, as a log with a flipped bit in it does."""
-        kept = self.commits[: max(0, len(self.commits) - count)]
-        self.commits = []
-        self._clear()
-        for batch in kept:
-            self.commit(batch)
-
-    def lose_all(self) -> None:
-        """The file is gone, and another one with an epoch of its own is begun."""
-        self.lose_last(len(self.commits))
-        self.epoch, self.incarnation = f"{self.epoch}'", 0
-
-    @property
-    def last_n(self) -> int:
-        """The number of the last input that is there."""
-        return self.inputs[-1].n if self.inputs else 0
-
-    def said_by(self, topic: str, n: int) -> int:
-        """The last number said on a topic up to input `n`."""
-        rows = self.rows.get(topic)
-        return bisect_right(rows, n, key=lambda row: row.n) if rows else 0
 
     def archived(self, keys: Sequence[tuple[str, str]]) -> dict[str, bytes]:
         """Archived rows by `kind/key`."""

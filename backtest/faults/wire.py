@@ -15,31 +15,20 @@ __all__ = ["SimulatedServer", "Subscriber", "WireFaults"]
 
 T = TypeVar("T")
 
-_DOWN = 50 * MS
-_TAIL_LOST_MAX = 5
-
 
 class WireFaults(msgspec.Struct):
-    """Chances per event, 0 to 1; `heal` sets them all to nothing.
-
-    `drop` and `duplicate` are of one delivery, `delay` of whatever travels; `request_cut` loses a request with its connection, `cut`
-    its reply; `partition` cuts a client off for seconds; `server_dies` loses everything in flight, `server_dies_late` an unknown part of it.
-    """
+    """Chances per event, 0 to 1; `heal` sets them all to nothing."""
 
     drop: float = 0.03
     duplicate: float = 0.03
-    delay: float = 0.0
     cut: float = 0.002
-    request_cut: float = 0.0
-    partition: float = 0.0
     server_dies: float = 0.0
-    server_dies_late: float = 0.0
     comes_back_empty: float = 0.3
     comes_back_short: float = 0.3
 
     def heal(self) -> None:
         """No more misfortune."""
-        self.drop = self.duplicate = self.delay = self.cut = self.request_cut = self.partition = self.server_dies = self.server_dies_late = 0.0
+        self.drop = self.duplicate = self.cut = self.server_dies = 0.0
 
 
 class Subscriber(Protocol):
@@ -63,7 +52,6 @@ class SimulatedServer:
         self.faults = faults
         self.seen: dict[str, int] = {}
         self._schedule = schedule
-        self._delays = schedule.chance("delay")
         self._connections: dict[str, int] = {}
         self._subscribers: dict[str, tuple[Subscriber, frozenset[StreamId]]] = {}
         self._last_at: dict[tuple[str, str], int] = {}
@@ -98,23 +86,15 @@ class SimulatedServer:
             # What a client sent before it died or was cut off may still arrive; only the reply is certain to be lost.
             if not self._is_up or (is_stale and not self._happens("late request", 0.5)):
                 return
-            if not is_stale and self._happens("request cut", self.faults.request_cut):
-                self.cut(name)
-                return
             answer = request(self.store)
             if is_stale:
                 return
             if self._happens("cut", self.faults.cut):
-                self.cut(name)
-                return
-            if self._happens("partition", self.faults.partition):
-                self.cut(name, self._schedule.details().randint(200, 3_000) * MS)
+                self._cut(name)
                 return
             self._travel("down", name, lambda: reply(answer) if self._connections.get(name) == connection else None)
             if self._happens("server_dies", self.faults.server_dies):
                 self.die()
-            elif self._happens("server_dies_late", self.faults.server_dies_late):
-                self._schedule.after(self._schedule.details().randint(100_000, 2 * MS), self.die)
 
         self._travel("up", name, arrive)
 
@@ -128,26 +108,25 @@ class SimulatedServer:
 
     def die(self) -> None:
         """The process is killed; what comes back may be whole, empty, or an older state."""
-        if not self._is_up:
-            return
         self._is_up = False
-        details = self._schedule.details()
-        draw = details.random()
+        draw = self._schedule.chance("comeback").random()
         if draw < self.faults.comes_back_empty:
             self._note("server came back empty")
             self.store.lose_everything()
         elif draw < self.faults.comes_back_empty + self.faults.comes_back_short:
             self._note("server came back with lost tails")
             for stream in self.store.streams():
-                self.store.lose_tail(stream, details.randint(0, _TAIL_LOST_MAX))
+                self.store.lose_tail(stream, self._schedule.chance("tail").randint(0, 5))
         else:
             self._note("server came back whole")
         for name in list(self._subscribers):
-            self.cut(name)
-        self._schedule.after(_DOWN, self._come_back)
+            self._cut(name)
+        self._schedule.after(50 * MS, self._come_back)
 
-    def cut(self, name: str, away_ns: int | None = None) -> None:
-        """The client's connection is gone; it connects again after a moment, or after `away_ns`."""
+    def _come_back(self) -> None:
+        self._is_up = True
+
+    def _cut(self, name: str) -> None:
         self._note("connection cut")
         subscriber, streams = self._subscribers[name]
         self._connections[name] = cut = self._connections[name] + 1
@@ -158,10 +137,7 @@ class SimulatedServer:
             if self._connections[name] == cut:
                 self.connect(name, subscriber, streams)
 
-        self._schedule.after(self._schedule.chance("reconnect").randint(1, 40) * MS if away_ns is None else away_ns, reconnect)
-
-    def _come_back(self) -> None:
-        self._is_up = True
+        self._schedule.after(self._schedule.chance("reconnect").randint(1, 40) * MS, reconnect)
 
     def _deliver(self, name: str, subscriber: Subscriber, stream: StreamId, data: bytes) -> None:
         connection = self._connections[name]
@@ -169,18 +145,15 @@ class SimulatedServer:
 
     def _travel(self, direction: str, name: str, arrive: Callable[[], None]) -> None:
         """One connection is one TCP stream: nothing overtakes what was sent before it."""
-        now_ns = self._schedule.now_ns()
-        at_ns = max(now_ns + self._delay(), self._last_at.get((direction, name), 0))
-        if self.faults.delay and self._happens("delay", self.faults.delay):
-            at_ns += self._schedule.details().randint(5, 800) * MS
+        at_ns = max(self._schedule.now_ns() + self._delay(), self._last_at.get((direction, name), 0))
         self._last_at[direction, name] = at_ns
-        self._schedule.after(at_ns - now_ns, arrive)
+        self._schedule.after(at_ns - self._schedule.now_ns(), arrive)
 
     def _delay(self) -> int:
-        return 20_000 + int(self._delays.random() * 2 * MS)
+        return self._schedule.chance("delay").randint(20_000, 2 * MS)
 
     def _happens(self, kind: str, probability: float) -> bool:
-        happened = self._schedule.happens(kind, probability)
+        happened = probability > 0 and self._schedule.chance(kind).random() < probability
         if happened:
             self._note(kind)
         return happened

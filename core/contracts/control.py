@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from core.contracts.base import Contract
 from core.contracts.risk import TradingState
-from core.money import require_amounts
 
 __all__ = [
-    "ArmAccount",
     "ArmLease",
     "CancelAllOrders",
     "ClearKillSwitch",
-    "DisarmAccount",
-    "DrainOrders",
     "Heartbeat",
     "KillSwitchState",
     "KillSwitchStatus",
     "LimitsChanged",
     "OperatorCommand",
-    "OrderResolution",
-    "ReconcileAccount",
-    "ResolveOrder",
     "SessionClock",
     "SessionPhase",
     "SetStrategyState",
     "SetTradingState",
-    "SettleSuspense",
     "StrategyAction",
-    "SyncFromBroker",
     "TripKillSwitch",
 ]
 
@@ -57,15 +47,11 @@ class SessionClock(Contract, frozen=True, tag="SessionClock.1"):
 
 
 class ArmLease(Contract, frozen=True, tag="ArmLease.1"):
-    """Risk's word that risk-increasing orders may leave, until a boot-clock time. Topic control.lease · Producer risk_engine · Consumers broker.
-
-    It counts on the host and in the boot it was given in; a lease that has ended takes the one before it back. `mac` is its seal.
-    """
+    """Risk's word that risk-increasing orders may leave, until a boot-clock time. Topic control.lease · Producer risk_engine · Consumers broker."""
 
     account: str
     boot_id: str
     valid_until_boot_ns: int
-    mac: str = ""
 
 
 class Heartbeat(Contract, frozen=True, tag="Heartbeat.1"):
@@ -78,7 +64,7 @@ class Heartbeat(Contract, frozen=True, tag="Heartbeat.1"):
 
 
 class LimitsChanged(Contract, frozen=True, tag="LimitsChanged.1"):
-    """The limits in force. Topic control.limits · Producer risk_engine · Consumers broker.
+    """The limits in force. Topic control.limits · Producer risk_engine · Consumers observers.
 
     `limits` tells every limit by name, in the units of its name, so that a decision's version can be read without the config.
     """
@@ -148,83 +134,4 @@ class CancelAllOrders(Contract, frozen=True, tag="CancelAllOrders.1"):
     reason: str
 
 
-class DrainOrders(Contract, frozen=True, tag="DrainOrders.1"):
-    """Shutdown: take no order in any more, and cancel everything of ours that is open (broker)."""
-
-    reason: str
-
-
-class ArmAccount(Contract, frozen=True, tag="ArmAccount.1"):
-    """Operator: let risk-increasing orders leave. `phrase` names the account and its limit, letter for letter (risk_engine)."""
-
-    phrase: str
-    reason: str
-
-
-class DisarmAccount(Contract, frozen=True, tag="DisarmAccount.1"):
-    """Operator: let no risk-increasing order leave any more (risk_engine)."""
-
-    reason: str
-
-
-class OrderResolution(StrEnum):
-    """How an order ended of which the venue does not say it, by the word of a person who has looked."""
-
-    FILLED = "filled"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-    NEVER_REACHED = "never-reached"
-
-
-class ResolveOrder(Contract, frozen=True, tag="ResolveOrder.1"):
-    """Operator: say how an order in doubt, or a lost one, has ended (broker). Refused where evidence says otherwise.
-
-    `last_qty` is what was executed (None: all of it) at `last_price`, under the venue's `exec_id` where it is known; both belong to a
-    filled order alone. What was not executed is over.
-    """
-
-    client_order_id: str
-    resolution: OrderResolution
-    reason: str
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    exec_id: str = ""
-
-    def __post_init__(self) -> None:
-        require_amounts(self, "last_qty", "last_price")
-
-
-class ReconcileAccount(Contract, frozen=True, tag="ReconcileAccount.1"):
-    """Operator: compare the account with its venue now, everything (broker)."""
-
-    reason: str = ""
-
-
-class SyncFromBroker(Contract, frozen=True, tag="SyncFromBroker.1"):
-    """Operator: take the venue's word for positions and cash where it differs from ours in the next comparison (oms)."""
-
-    reason: str
-
-
-class SettleSuspense(Contract, frozen=True, tag="SettleSuspense.1"):
-    """Operator: give what is kept in suspense under `suspense_key` to an owner, a strategy or `_external` (oms)."""
-
-    suspense_key: str
-    owner: str
-    reason: str
-
-
-OperatorCommand = (
-    SetTradingState
-    | TripKillSwitch
-    | ClearKillSwitch
-    | SetStrategyState
-    | CancelAllOrders
-    | DrainOrders
-    | ArmAccount
-    | DisarmAccount
-    | ResolveOrder
-    | ReconcileAccount
-    | SyncFromBroker
-    | SettleSuspense
-)
+OperatorCommand = SetTradingState | TripKillSwitch | ClearKillSwitch | SetStrategyState | CancelAllOrders

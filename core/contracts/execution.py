@@ -9,7 +9,7 @@ from core.contracts.intent import OrderType, Side, TimeInForce
 from core.contracts.order import ExecType, OrderStatus
 from core.money import ZERO, require_amounts, require_finite, require_not_negative, require_positive
 
-__all__ = ["ExecutionReport", "FillEvent", "StockSplit", "VenueCondition", "VenueReport"]
+__all__ = ["ExecutionReport", "FillEvent", "VenueReport"]
 
 
 class VenueReport(Contract, frozen=True, tag="VenueReport.1"):
@@ -59,41 +59,6 @@ class VenueReport(Contract, frozen=True, tag="VenueReport.1"):
             if self.last_price is None:
                 raise ValueError("last_price: missing, an execution requires it")
             require_positive("last_price", self.last_price)
-
-
-class StockSplit(Contract, frozen=True, tag="StockSplit.1"):
-    """Each share of a symbol became `numerator / denominator` shares overnight. Topic broker.reports.{venue} · Producer broker · Consumers oms.
-
-    `position_qty` is what the venue holds for the account after it, to be checked against.
-    """
-
-    venue: str
-    account: str
-    symbol: str
-    numerator: int
-    denominator: int
-    position_qty: Decimal
-    occurred_ns: int
-    cursor: int = 0
-
-    def __post_init__(self) -> None:
-        if self.numerator < 1 or self.denominator < 1:
-            raise ValueError(f"numerator={self.numerator}, denominator={self.denominator}: at least 1 is required")
-        require_amounts(self, "position_qty")
-
-
-class VenueCondition(Contract, frozen=True, tag="VenueCondition.1"):
-    """Whether the broker sends entries to the venue now. Topic broker.condition.{venue} · Producer broker · Consumers risk_engine.
-
-    `code` says why not (VENUE_CIRCUIT_OPEN, VENUE_BANNED, VENUE_RATE_LIMITED, BACK_PRESSURE), '' that it does. Cancels and
-    reductions are sent whatever the code.
-    """
-
-    account: str
-    venue: str
-    code: str
-    reason: str
-    occurred_ns: int
 
 
 class FillEvent(Contract, frozen=True, tag="FillEvent.1"):

@@ -73,8 +73,7 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
     Topic strat.intent · Producer strategy_runner · Consumers risk_engine.
     `order_qty` in instrument units; prices in the instrument's currency; `ttl_ms` is how long a resting order may
     live (None: by time in force); after `expires_ns` the wish is stale and is never sent.
-    `stop_loss` and `take_profit` are the plan at signal time; `trigger` names the datum that caused the wish. `parent_qty` is how much
-    all slices of `execution_id` may come to.
+    `stop_loss` and `take_profit` are the plan at signal time; `trigger` names the datum that caused the wish.
     `reduce_only` promises that the order closes what its strategy holds and no more; a `protective` order promises it too.
     """
 
@@ -101,7 +100,6 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
     execution_id: str = ""
     slice_id: str = ""
     parent_intent_id: str = ""
-    parent_qty: Decimal | None = None
 
     def __post_init__(self) -> None:
         for name in ("intent_id", "strategy_id", "account", "venue", "symbol"):
@@ -109,7 +107,7 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
                 raise ValueError(f"{name}: empty, a name is required")
         require_positive("order_qty", self.order_qty)
         require_prices(self.order_type, self.limit_price, self.stop_price)
-        for name in ("stop_loss", "take_profit", "parent_qty"):
+        for name in ("stop_loss", "take_profit"):
             if (price := getattr(self, name)) is not None:
                 require_positive(name, price)
         if self.ttl_ms is not None and self.ttl_ms <= 0:

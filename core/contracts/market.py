@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import isfinite
 
 from core.contracts.base import Contract
 
@@ -37,12 +37,6 @@ class Bar(Contract, frozen=True, tag="Bar.1"):
     volume: float
 
     def __post_init__(self) -> None:
-        # One look at what is right, field by field only at what is wrong: a history is millions of these.
-        low, high = self.low, self.high
-        if not (0.0 < low <= self.open <= high < inf and low <= self.close <= high and 0.0 <= self.volume < inf and self.open_ns < self.close_ns):
-            self._refuse()
-
-    def _refuse(self) -> None:
         for name in ("open", "high", "low", "close"):
             _require_price(name, getattr(self, name))
         _require_size("volume", self.volume)

@@ -89,11 +89,9 @@ class SubmitOrder(Contract, frozen=True, tag="SubmitOrder.1"):
     protective: bool = False
     execution_id: str = ""
     slice_id: str = ""
-    parent_qty: Decimal | None = None
 
     def __post_init__(self) -> None:
         require_positive("order_qty", self.order_qty)
-        require_amounts(self, "parent_qty")
         require_prices(self.order_type, self.limit_price, self.stop_price)
 
 

@@ -7,10 +7,7 @@ from decimal import Decimal
 from core.contracts.base import Contract
 from core.money import require_amounts
 
-__all__ = ["SUSPENSE_OWNER", "AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
-
-SUSPENSE_OWNER = "_suspense"
-"""Who holds what executions brought that no order explains."""
+__all__ = ["AccountSnapshot", "BalanceSnapshot", "PositionSnapshot"]
 
 
 class PositionSnapshot(Contract, frozen=True, tag="PositionSnapshot.1"):

@@ -67,7 +67,7 @@ class Evidence(Contract, frozen=True):
 class Approval(Contract, frozen=True):
     """Permission to send exactly one order: bound to its content, its limits version and a deadline.
 
-    The broker checks it last thing before the wire. `mac` is the seal that risk's node puts on (core/seal.py); its machine leaves it empty.
+    The broker checks it last thing before the wire. `mac` is empty until a key is configured.
     """
 
     approval_id: str

@@ -21,7 +21,6 @@ from core.order.transitions import (
     Transition,
     require_command,
     require_transition,
-    transition_diagram,
     transition_table,
 )
 
@@ -49,6 +48,5 @@ __all__ = [
     "request_replace",
     "require_command",
     "require_transition",
-    "transition_diagram",
     "transition_table",
 ]

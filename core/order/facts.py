@@ -63,7 +63,6 @@ class Origin(_Fact, frozen=True):
     external: bool = False
     execution_id: str = ""
     slice_id: str = ""
-    parent_qty: Decimal | None = None
     correlation_id: str = ""
 
 

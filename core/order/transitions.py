@@ -21,13 +21,13 @@ from core.errors import (
 )
 from core.order.facts import Command
 
-__all__ = ["TRANSITIONS", "Evidence", "Transition", "is_legal", "require_command", "require_transition", "transition_diagram", "transition_table"]
+__all__ = ["TRANSITIONS", "Evidence", "Transition", "is_legal", "require_command", "require_transition", "transition_table"]
 
 
 class Evidence(StrEnum):
     """What proves a change.
 
-    OURS: our own committed act. NOT_SENT: the gateway or our last gate refused before the wire. VENUE: a venue order id, an execution, or a
+    OURS: our own committed act. NOT_SENT: our last gate refused before the wire. VENUE: a venue order id, an execution, or a
     definite negative reply. CONCLUSIVE: the venue was asked until not-found could no longer be a question.
     """
 
@@ -75,7 +75,6 @@ _TERMS = (ExecType.REPLACED, ExecType.RESTATED)
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(_P, _S, (ExecType.ATTEMPTED,), Evidence.OURS),
     Transition(_P, _C, (), Evidence.OURS),
-    Transition(_P, _C, (ExecType.NOT_SENT,), Evidence.NOT_SENT),
     Transition(_S, _A, _NEWS, Evidence.VENUE),
     Transition(_S, _PF, _FILLS, Evidence.VENUE),
     Transition(_S, _F, _FILLS, Evidence.VENUE),
@@ -158,14 +157,3 @@ def transition_table() -> str:
     lines = ["| From | To | Caused by | Evidence |", "|---|---|---|---|"]
     lines += [f"| {row.old} | {row.new} | {', '.join(row.causes) or 'our own decision'} | {row.evidence} |" for row in TRANSITIONS]
     return "\n".join(lines)
-
-
-def transition_diagram() -> str:
-    """The table as a Mermaid state diagram: each change once, labelled with the evidence it needs."""
-    lines = ["```mermaid", "stateDiagram-v2", "    direction LR", f"    [*] --> {OrderStatus.PENDING}: intent allowed"]
-    for old, new in _LEGAL:
-        evidence = dict.fromkeys(row.evidence.value for row in _LEGAL[old, new])
-        lines.append(f"    {old} --> {new}: {' or '.join(evidence)}")
-    # An end may still be changed by the venue's own word; it is an end of what we do.
-    lines += [f"    {status} --> [*]" for status in OrderStatus if status.is_terminal]
-    return "\n".join([*lines, "```"])

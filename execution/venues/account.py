@@ -64,13 +64,6 @@ class VenueAccount:
         self.balances[currency] = self.balances.get(currency, ZERO) - side.sign * instrument.notional(qty, price) - fee
         self.work(symbol, side, -qty)
 
-    def split(self, symbol: str, numerator: int, denominator: int) -> Decimal:
-        """Each share becomes `numerator / denominator`; what is held then. The market's next price is of the new shares."""
-        held = self.positions.get(symbol, ZERO)
-        _add(self.positions, symbol, held * numerator / denominator - held)
-        self._changed[symbol] = None
-        return self.positions.get(symbol, ZERO)
-
     def lacks_funds(self, instrument: Instrument, side: Side, qty: Decimal, order_price: Decimal | None) -> str:
         """Why the account cannot carry this much more, or '' when it can. Without a last price the order's own counts."""
         symbol = instrument.symbol

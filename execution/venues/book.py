@@ -121,16 +121,6 @@ class Book:
         self._remember(ended)
         return ended
 
-    def reword(self, last_word: BrokerOrderUpdate, cursor: int) -> tuple[str, ...]:
-        """An ended order's last word is another one now, as the event `cursor` says; the ids it goes by here."""
-        known = self._ended.get(last_word.client_order_id)
-        names = (last_word.client_order_id,) if known is None else known.client_order_ids
-        for name in names:
-            # What is forgotten first stands first.
-            self._ended.pop(name, None)
-        self._remember(Ended(last_word, names, cursor))
-        return names
-
     def forget(self, cursor: int) -> None:
         """Everything up to this event is acknowledged: what ended by then is the archive's alone."""
         while self._ended:

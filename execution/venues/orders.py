@@ -1,7 +1,7 @@
 """An order as the venue keeps it, and what the venue refuses to take.
 
-The venue's ids are derived, not counted: its order id names the client order id (and, where that may be used again, which use of it
-this is), and an execution is the k-th of its order. So neither a retry nor the order in which different symbols' bars arrive can give anything another name.
+The venue's ids are derived, not counted: its order id names the client order id (unique for ever here), and an execution is
+the k-th of its order. So neither a retry nor the order in which different symbols' bars arrive can give anything another name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ ALREADY_DONE = "ALREADY_DONE"
 TOO_LATE = "TOO_LATE"
 
 _VENUE_PREFIX = "V-"
-_SERIAL_MARK = "~"
 
 
 class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -48,7 +47,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     `lineage` holds the client order ids it went by before replaces; `priority` is its place in time among the orders of its
     symbol; `accepted_ns` is when its present terms were taken; `day_end_ns` is when its day is over (None: good till
-    cancelled); `executions` counts its fills; `serial` is 0 for the first order with its client order id.
+    cancelled); `executions` counts its fills.
     """
 
     terms: BrokerOrderReq
@@ -59,7 +58,6 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     lineage: tuple[str, ...] = ()
     cum_qty: Decimal = ZERO
     executions: int = 0
-    serial: int = 0
     is_triggered: bool = False
 
     @property
@@ -70,8 +68,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     @property
     def venue_order_id(self) -> str:
         """The venue's name for it."""
-        venue_id = venue_id_of(self.terms.client_order_id)
-        return f"{venue_id}{_SERIAL_MARK}{self.serial}" if self.serial else venue_id
+        return venue_id_of(self.terms.client_order_id)
 
     @property
     def leaves_qty(self) -> Decimal:
@@ -130,7 +127,7 @@ def venue_id_of(client_order_id: str) -> str:
 
 def client_id_of(venue_order_id: str) -> str:
     """The client order id a venue order id was made from; '' when it is none of this venue's."""
-    return venue_order_id[len(_VENUE_PREFIX) :].partition(_SERIAL_MARK)[0] if venue_order_id.startswith(_VENUE_PREFIX) else ""
+    return venue_order_id[len(_VENUE_PREFIX) :] if venue_order_id.startswith(_VENUE_PREFIX) else ""
 
 
 def refusal_of_terms(order: BrokerOrderReq, instrument: Instrument | None, last_price: Decimal | None) -> Refused | None:

@@ -38,25 +38,18 @@ from core.machine import (
     VenuePushed,
     Wake,
 )
-from core.money import ZERO
 from core.settings import Settings, VenueSettings
 from core.topics import Daemon
 from core.venue import (
     DUPLICATE_CLIENT_ORDER_ID,
     Accepted,
     AcknowledgeEvents,
-    BalancesFetched,
-    BrokerBalance,
     BrokerFill,
     BrokerOrderReq,
     BrokerOrderUpdate,
-    BrokerPosition,
     Cancel,
-    FetchBalances,
-    FetchClosedOrders,
     FetchFills,
     FetchOpenOrders,
-    FetchPositions,
     FillsFetched,
     Lookup,
     NotFound,
@@ -65,7 +58,6 @@ from core.venue import (
     OrdersFetched,
     OrderUpdated,
     Place,
-    PositionsFetched,
     Refused,
     Replace,
     Subscribe,
@@ -89,7 +81,7 @@ from execution.venues.orders import (
 from execution.venues.sessions import day_end_ns
 from execution.venues.sharing import Listing, Outcome, share_bar
 
-__all__ = ["CLOSED_ORDERS_MAX", "FILLS_PAGE_MAX", "FILL_KIND", "ORDER_KIND", "SimulatedVenue", "VenueState", "build_venue", "fill_key"]
+__all__ = ["FILLS_PAGE_MAX", "FILL_KIND", "ORDER_KIND", "SimulatedVenue", "VenueState", "build_venue", "fill_key"]
 
 FILL_KIND = "fill"
 """Archive kind of executions: a BrokerFill under `fill_key(cursor)`."""
@@ -98,8 +90,6 @@ ORDER_KIND = "order"
 """Archive kind of ended orders: the last BrokerOrderUpdate, once under each client order id the order went by."""
 
 FILLS_PAGE_MAX = 1_000
-CLOSED_ORDERS_MAX = 500
-"""So many orders that ended last can be asked for by time; older ones by their id, for ever."""
 _CENT = Decimal("0.01")
 _KEY_DIGITS = 12
 
@@ -109,7 +99,7 @@ _orders = msgspec.json.Decoder(BrokerOrderUpdate)
 
 
 class VenueState(msgspec.Struct, frozen=True):
-    """The whole venue: books, live orders, what the account has not acknowledged yet, and which orders ended last, when (ns UTC)."""
+    """The whole venue: books, live orders, and what the account has not acknowledged yet."""
 
     account: AccountState
     orders: tuple[VenueOrder, ...] = ()
@@ -118,7 +108,6 @@ class VenueState(msgspec.Struct, frozen=True):
     last_cursor: int = 0
     last_priority: int = 0
     is_market_moving: bool = False
-    closed: tuple[tuple[int, str], ...] = ()
 
 
 def fill_key(cursor: int) -> str:
@@ -150,7 +139,6 @@ class SimulatedVenue:
         self._last_cursor = 0
         self._last_priority = 0
         self._is_market_moving = False
-        self._closed: deque[tuple[int, str]] = deque(maxlen=CLOSED_ORDERS_MAX)
 
     @property
     def next_wake_ns(self) -> int | None:
@@ -177,10 +165,6 @@ class SimulatedVenue:
         """Every live order, oldest first."""
         return tuple(order.view() for order in self._book.live)
 
-    def has_resting(self, symbol: str) -> bool:
-        """Whether an order of this symbol is live. While none is, a bar of it changes the last price here and nothing else."""
-        return self._book.has_queue(symbol)
-
     def needs(self, event: Input) -> Needs:
         """The archived order of an id that is not in memory, or the archived fills of a page."""
         if not isinstance(event, Command):
@@ -192,8 +176,6 @@ class SimulatedVenue:
                 return self._order_needs(*_targets(request))
             case Lookup(client_order_id=name):
                 return self._order_needs(name)
-            case FetchClosedOrders(since_ns=since_ns):
-                return self._order_needs(*self._closed_since(since_ns))
             case FetchFills() as request if _is_page(request):
                 cursors = range(request.cursor + 1, min(request.cursor + request.limit + 1, self._first_kept))
                 return Needs(archived=tuple((FILL_KIND, fill_key(cursor)) for cursor in cursors)) if cursors else NO_NEEDS
@@ -226,7 +208,6 @@ class SimulatedVenue:
             self._last_cursor,
             self._last_priority,
             self._is_market_moving,
-            tuple(self._closed),
         )
 
     def restore(self, snapshot: VenueState) -> None:
@@ -237,7 +218,6 @@ class SimulatedVenue:
         self._last_cursor = snapshot.last_cursor
         self._last_priority = snapshot.last_priority
         self._is_market_moving = snapshot.is_market_moving
-        self._closed = deque(snapshot.closed, maxlen=CLOSED_ORDERS_MAX)
 
     # The market.
 
@@ -338,15 +318,7 @@ class SimulatedVenue:
                 return (Answer(command.command_id, self._looked_up(name, attached)),)
             case FetchOpenOrders(symbol=symbol):
                 orders = self._book.live if symbol is None else self._book.queue(symbol)
-                return (Answer(command.command_id, OrdersFetched(orders=tuple(order.view() for order in orders), cursor=self._last_cursor)),)
-            case FetchClosedOrders(since_ns=since_ns):
-                views = tuple(view for name in self._closed_since(since_ns) if (view := self._last_word(name, attached)) is not None)
-                return (Answer(command.command_id, OrdersFetched(orders=views, cursor=self._last_cursor)),)
-            case FetchPositions():
-                return (Answer(command.command_id, PositionsFetched(positions=self._stated_positions(), cursor=self._last_cursor)),)
-            case FetchBalances():
-                balances = tuple(BrokerBalance(asset=asset, total=total) for asset, total in self._account.balances.items())
-                return (Answer(command.command_id, BalancesFetched(balances=balances, cursor=self._last_cursor)),)
+                return (Answer(command.command_id, OrdersFetched(orders=tuple(order.view() for order in orders))),)
             case FetchFills() as request:
                 return (Answer(command.command_id, self._fetched(request, attached)),)
             case Subscribe(cursor=cursor):
@@ -367,8 +339,6 @@ class SimulatedVenue:
             priority=self._next_priority(),
             accepted_ns=now_ns,
             updated_ns=now_ns,
-            # An id that is used again names another order: the venue's own id tells the two apart.
-            serial=self._last_priority if self._is_known(terms.client_order_id, attached) else 0,
             day_end_ns=None if terms.time_in_force is TimeInForce.GTC else day_end_ns(session, now_ns),
         )
         self._book.add(order)
@@ -397,7 +367,7 @@ class SimulatedVenue:
         names = _targets(request)
         order = next((order for name in names if (order := self._book.find(name)) is not None), None)
         if order is None:
-            is_known = any(self._is_known(name, attached) for name in names)
+            is_known = any(self._is_taken(name, attached) for name in names)
             return (Answer(command_id, Refused(code=ALREADY_DONE if is_known else UNKNOWN_ORDER, text=f"order={' '.join(names)}")),)
         return (Answer(command_id, Accepted(ack=order.acknowledgement())), *self._end(order, OrderStatus.CANCELLED, now_ns))
 
@@ -411,24 +381,11 @@ class SimulatedVenue:
         order = self._book.find(name)
         if order is not None:
             return OrderFound(order=order.view())
-        ended = self._last_word(name, attached)
-        return NotFound() if ended is None else OrderFound(order=ended)
-
-    def _last_word(self, name: str, attached: Attached) -> BrokerOrderUpdate | None:
-        """The last view of an order that has ended."""
         ended = self._book.find_ended(name)
         if ended is not None:
-            return ended
+            return OrderFound(order=ended)
         archived = attached.archived.get(f"{ORDER_KIND}/{name}")
-        return None if archived is None else _orders.decode(archived)
-
-    def _closed_since(self, since_ns: int) -> list[str]:
-        """The present names of the orders that ended then or later, the last so many of them."""
-        return list(dict.fromkeys(name for at_ns, name in self._closed if at_ns >= since_ns and self._book.find(name) is None))
-
-    def _stated_positions(self) -> tuple[BrokerPosition, ...]:
-        prices = self._account.marks
-        return tuple(BrokerPosition(symbol=symbol, position_qty=qty, price=prices.get(symbol, ZERO)) for symbol, qty in self._account.positions.items())
+        return NotFound() if archived is None else OrderFound(order=_orders.decode(archived))
 
     def _fetched(self, request: FetchFills, attached: Attached) -> VenueReply:
         """One page: it covers `limit` event numbers, not `limit` fills, so the next page begins at cursor + limit."""
@@ -461,12 +418,6 @@ class SimulatedVenue:
         return refusal_of_change(old, wanted) or (self._refusal_of_funds(wanted, more) if more > 0 else None) or old
 
     def _is_taken(self, name: str, attached: Attached) -> bool:
-        """Whether this id may not be used: some venues remember every id for ever, some only those of open orders."""
-        if self._rules.client_order_ids == "unique_while_open":
-            return self._book.find(name) is not None
-        return self._is_known(name, attached)
-
-    def _is_known(self, name: str, attached: Attached) -> bool:
         """Whether an order, whenever, went by this id."""
         return self._book.knows(name) or f"{ORDER_KIND}/{name}" in attached.archived
 
@@ -486,7 +437,6 @@ class SimulatedVenue:
     def _archive(self, order: VenueOrder, last_word: BrokerOrderUpdate) -> list[Effect]:
         """The order has ended, by the event pushed last."""
         ended = self._book.end(order, last_word, self._last_cursor)
-        self._closed.append((last_word.updated_ns, last_word.client_order_id))
         data = _encode(last_word)
         return [Archive(ORDER_KIND, name, data) for name in ended.client_order_ids]
 

@@ -35,12 +35,10 @@ from risk.limits import (
     order_terms,
     position_notional_max,
     position_qty_max,
-    reconciliation,
     replace_target,
     stopped_link,
     strategy_authority,
     trading_state,
-    venue_paused,
 )
 
 __all__ = ["APPROVAL_LIMITS", "REGISTRY", "AppliesTo", "Control", "Judges", "Parameter", "Registry", "control_table", "require_enforced"]
@@ -118,8 +116,6 @@ REGISTRY = Registry(
         Control("stopped_link", stopped_link.check, (_D.LINK_STOPPED,), "FIA", _ENTRIES, "account", _NEVER),
         Control("backlog", backlog.check, (_D.BACKLOG,), "FIA", _ENTRIES, "account", _NEVER),
         Control("closing_qty", closing_qty.check, (_D.CLOSING_QTY,), "order lifecycle: no double sell", _EVERY, "strategy and symbol", _NEVER),
-        Control("venue_paused", venue_paused.check, (_D.VENUE_PAUSED,), "FIA", _ENTRIES, "account", _NEVER),
-        Control("reconciliation", reconciliation.check, (_D.RECONCILIATION_BREAK,), "FIA, RTS 6 art. 17", _ENTRIES, "symbol, then account", _NEVER),
         Control("in_doubt", in_doubt.check, (_D.IN_DOUBT,), "SEC 15c3-5 (c)(1)(i)", _ENTRIES, "symbol", _NEVER),
         Control(
             "intent_age_ms_max",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.golden.runs import RUNS, run_lines, run_path
 from tests.golden.streams import STREAMS, golden_path, intent_lines
 
 __all__: list[str] = []
@@ -11,6 +10,3 @@ if __name__ == "__main__":
     for kind in STREAMS:
         golden_path(kind).write_text("\n".join(intent_lines(kind)) + "\n")
         print(f"wrote {golden_path(kind)}")
-    for kind in RUNS:
-        run_path(kind).write_text("\n".join(run_lines(kind)) + "\n")
-        print(f"wrote {run_path(kind)}")

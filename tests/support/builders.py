@@ -138,8 +138,6 @@ def an_approval(intent: OrderIntent, **changes: Any) -> Approval:
         "content_hash": terms_hash(intent.account, intent.venue, order),
         "limits_version": "limits-1",
         "expires_ns": NOW + 5 * 10**9,
-        "reference_price": Decimal(100),
-        "reference_age_ms": 0,
     } | changes
     return Approval(**values)
 

@@ -17,8 +17,6 @@ from core.contracts import (
     KillSwitchState,
     KillSwitchStatus,
     OrderStatus,
-    ReconciliationReport,
-    ReconciliationVerdict,
     ReplaceOrder,
     SubmitOrder,
     TradingState,
@@ -44,28 +42,18 @@ from core.machine import (
     VenuePushed,
     Wake,
 )
-from core.settings import Settings
 from core.venue import (
     Accepted,
-    BalancesFetched,
     BrokerFill,
     BrokerOrderAck,
     BrokerOrderReq,
     BrokerOrderUpdate,
     Cancel,
-    FetchBalances,
-    FetchClosedOrders,
-    FetchFills,
-    FetchOpenOrders,
-    FetchPositions,
-    FillsFetched,
     Lookup,
     OrderFilled,
     OrderFound,
-    OrdersFetched,
     OrderUpdated,
     Place,
-    PositionsFetched,
     Replace,
     Subscribe,
     Subscribed,
@@ -104,9 +92,6 @@ CLEAR = KillSwitchState(status=KillSwitchStatus.CLEAR)
 HALTED = KillSwitchState(status=KillSwitchStatus.TRIPPED, trading_state=TradingState.HALTED, reason="drill")
 REDUCING = KillSwitchState(status=KillSwitchStatus.TRIPPED, trading_state=TradingState.REDUCING, reason="drill")
 UNREADABLE = KillSwitchState(status=KillSwitchStatus.UNREADABLE, reason="EACCES")
-
-
-_QUESTIONS = (FetchFills, FetchOpenOrders, FetchClosedOrders, FetchPositions, FetchBalances)
 
 
 def a_submit(number: int = 1, *, protective: bool = False, approval: dict[str, Any] | None = None, **changes: Any) -> SubmitOrder:
@@ -209,19 +194,18 @@ class GatewayBench:
     Call ids must be new, archive rows must be new; both would stop the real process.
     """
 
-    def __init__(self, *, traits: VenueTraits | None = None, restarts: bool = False, settings: Settings | None = None) -> None:
+    def __init__(self, *, traits: VenueTraits | None = None, restarts: bool = False) -> None:
         self.now_ns = NOW
         self.effects: list[Effect] = []
         self.archive: dict[str, bytes] = {}
         self.open: dict[str, VenueRequest] = {}
         self.calls: dict[str, CallVenue] = {}
         self._traits = traits or VenueTraits()
-        self._settings = settings or settings_with()
         self._restarts = restarts
         self.gateway = self._build()
 
     def _build(self) -> BrokerGateway:
-        return BrokerGateway(self._settings, traits=self._traits, gate=build_gate(self._settings))
+        return BrokerGateway(account=ACCOUNT, venue=VENUE, traits=self._traits, gate=build_gate(settings_with()))
 
     def give(self, event: Input) -> Sequence[Effect]:
         """Hand an input over as the node does."""
@@ -265,39 +249,7 @@ class GatewayBench:
         """The connection comes up and the subscription is answered."""
         self.link_up()
         self.reply(Subscribe, Subscribed(last_cursor=self.cursor if last_cursor is None else last_cursor))
-        self.reconcile()
         return self
-
-    def reconcile(self, **answers: VenueReply) -> None:
-        """The venue answers every question about the account, with nothing unless told otherwise, and the OMS finds that it agrees."""
-        while (asked := self.question) is not None:
-            self.reply(type(asked), answers.get(type(asked).__name__) or self._nothing(asked))
-        if self.gateway.snapshot().questions.begun:
-            self.report()
-
-    @property
-    def question(self) -> VenueRequest | None:
-        """The open question about the account."""
-        return next((request for request in self.open.values() if isinstance(request, _QUESTIONS)), None)
-
-    def _nothing(self, asked: VenueRequest) -> VenueReply:
-        match asked:
-            case FetchFills():
-                return FillsFetched(fills=(), is_last=True)
-            case FetchPositions():
-                return PositionsFetched(positions=(), cursor=self.cursor)
-            case FetchBalances():
-                return BalancesFetched(balances=(), cursor=self.cursor)
-            case _:
-                return OrdersFetched(orders=(), cursor=self.cursor)
-
-    def report(self, verdict: ReconciliationVerdict = ReconciliationVerdict.CLEAN, reason: str = "") -> Sequence[Effect]:
-        """The OMS says what the last cycle came to."""
-        cycle = self.gateway.snapshot().questions.cycle
-        report = ReconciliationReport(
-            account=ACCOUNT, venue=VENUE, cycle=cycle, cursor=self.cursor, occurred_ns=self.now_ns, verdict=verdict, is_reconciled=not reason, reason=reason
-        )
-        return self.give(a_message("recon.report", report, producer="oms"))
 
     def link_up(self) -> Sequence[Effect]:
         """The connection comes up."""
@@ -382,8 +334,8 @@ class GatewayBench:
 
     @property
     def asked(self) -> list[str]:
-        """The kinds of requests made of the venue, subscriptions and questions about the account left out."""
-        return [type(call.request).__name__ for call in self.calls.values() if not isinstance(call.request, (Subscribe, *_QUESTIONS))]
+        """The kinds of requests made of the venue, subscriptions left out."""
+        return [type(call.request).__name__ for call in self.calls.values() if not isinstance(call.request, Subscribe)]
 
     @property
     def alerts(self) -> list[str]:

@@ -13,7 +13,7 @@ from core.order import Order, request_cancel, request_replace
 from tests.support.builders import NOW
 from tests.support.orders import ORDER_ID, new, said, submitted, told
 
-__all__ = ["ACTIONS", "CANCEL_ID", "HonestVenue", "arrivals", "asking", "lives"]
+__all__ = ["CANCEL_ID", "HonestVenue", "arrivals", "asking", "lives"]
 
 _QTY = 10
 _REPLACES = ("Y", "Z")
@@ -152,8 +152,7 @@ class HonestVenue:
         self.say(ExecType.ORDER_STATUS, evidence="QUERY")
 
 
-ACTIONS = sorted(name.removeprefix("_") for name in vars(HonestVenue) if name.startswith("_") and name not in ("_a_name",) and not name.startswith("__"))
-"""What may happen at the venue, by name."""
+_ACTIONS = sorted(name.removeprefix("_") for name in vars(HonestVenue) if name.startswith("_") and name not in ("_a_name",) and not name.startswith("__"))
 
 
 @st.composite
@@ -161,7 +160,7 @@ def lives(draw: st.DrawFn, *, says_totals: bool = True) -> HonestVenue:
     """A venue that has told the whole life of an order, with or without its own totals."""
     venue = HonestVenue(says_totals=says_totals)
     trades = st.sampled_from(["trade", "bust", "correct"])
-    for action, number in draw(st.lists(st.tuples(trades | st.sampled_from(ACTIONS), st.integers(0, 40)), max_size=12)):
+    for action, number in draw(st.lists(st.tuples(trades | st.sampled_from(_ACTIONS), st.integers(0, 40)), max_size=12)):
         venue.act(action, number)
     return venue
 

@@ -13,14 +13,13 @@ from typing import Any, assert_never
 
 import msgspec
 
+from apps.md_ingest.bars import BarColumns, BarFeed
 from apps.runtime.home import Home, open_home
 from apps.runtime.journal import SqliteJournal
 from apps.runtime.settings_loader import LoadedSettings
-from core.bars import BarColumns, BarFeed
 from core.codec import Codec
 from core.contracts import Bar, KillSwitchState, KillSwitchStatus, SessionClock, SessionPhase
 from core.feed import Feed
-from core.gate import GateFacts
 from core.ids import account_prefix
 from core.journal import MESSAGE_KIND, ArchiveRow, Batch, CallRow, InputRow, OutputRow, encode_attached, encode_call, encode_input
 from core.machine import (
@@ -55,7 +54,6 @@ from core.topics import Daemon, View
 from core.topology import node_spec
 from core.venue import VenueReply
 from core.wire import message_of, wrap
-from execution.arming import SELF_ARMED
 from execution.broker_gateway import build_gateway
 from execution.gate import build_gate
 from execution.oms import build_oms
@@ -71,10 +69,9 @@ _MINUTE_NS = 60 * 10**9
 
 
 def trading_settings(**sections: Any) -> Settings:
-    """A suite whose strategy trades on a zigzag, compared with its venue at the start alone."""
+    """A suite whose strategy trades on a zigzag."""
     strategies = {STRATEGY: {"kind": "sma_cross", "symbols": [SYMBOL], "params": {"fast": 1, "slow": 2}}}
-    seldom = {"orders_ms": None, "holdings_ms": None}
-    return settings_with(**({"strategies": strategies, "reconciliation": seldom} | sections))
+    return settings_with(**({"strategies": strategies} | sections))
 
 
 def a_zigzag(steps: int) -> Feed:
@@ -268,7 +265,7 @@ class JournaledSuite:
     def _perform(self, process: _Process, effect: Effect) -> None:
         broker, venue = self._processes[Daemon.BROKER], self._processes[Daemon.PAPER_VENUE]
         if isinstance(effect, CallVenue):
-            refusal = self._gate(effect.request, effect.approval, GateFacts(_CLEAR, True, SELF_ARMED), process.now_ns)
+            refusal = self._gate(effect.request, effect.approval, _CLEAR, process.now_ns)
             if refusal is None:
                 self._give(venue, Command(effect.call_id, process.daemon.value, effect.request))
             else:

@@ -13,10 +13,9 @@ import msgspec
 
 from backtest.faults.disk import SimulatedJournal
 from core.codec import Codec, Envelope
-from core.contracts import Approval, CancelIntent, Contract, KillSwitchState, KillSwitchStatus
-from core.gate import ArmState, Gate, GateFacts
+from core.contracts import CancelIntent, Contract, KillSwitchState, KillSwitchStatus
 from core.machine import NO_NEEDS, Attached, Command, Effect, FeedRow, Input, Message, Needs
-from core.node import Action, Call, Commit, Node, NodeSpec, Reply, SendPush, Subscription
+from core.node import Action, Call, Commit, Gate, Node, NodeSpec, Reply, SendPush, Subscription
 from core.outbox import ReadOutputs, Write
 from core.ports import Entry, PublishOutcome, PublishStatus, StreamId
 from core.recovery import recover
@@ -164,13 +163,9 @@ class Bench:
         """What the test put there."""
         return self.rows.get(step, ())
 
-    def gate_facts(self, approval: Approval | None) -> GateFacts:
+    def kill_switch(self) -> KillSwitchState:
         """What the test set."""
-        return GateFacts(self.kill, True, ArmState(True, "test"))
-
-    def seal(self, approval: Approval) -> Approval:
-        """A seal that a test can see."""
-        return msgspec.structs.replace(approval, mac="sealed")
+        return self.kill
 
     # What happens to it.
 

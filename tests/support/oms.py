@@ -26,7 +26,6 @@ from core.contracts import (
     ReplaceOrder,
     RiskDecision,
     SubmitOrder,
-    VenueReport,
     Verdict,
 )
 from core.contracts import Evidence as RiskEvidence
@@ -43,7 +42,7 @@ from tests.support.builders import NOW, PREFIX, STRATEGY, VENUE, a_decision, a_m
 
 __all__ = ["OmsBench", "a_cancel", "a_replace"]
 
-_REWRITTEN = ("order", "suspense", "external")
+_REWRITTEN = ("order", "suspense")
 _B = TypeVar("_B", bound=Contract)
 
 
@@ -145,11 +144,7 @@ class OmsBench:
 
     def report(self, exec_type: ExecType, order_id: str, **changes: Any) -> list[Effect]:
         """The broker reports something about an order."""
-        return self.report_as(a_report(exec_type, **({"client_order_id": order_id, "venue_order_id": "V1"} | changes)))
-
-    def report_as(self, report: VenueReport) -> list[Effect]:
-        """The broker reports exactly this."""
-        return self.give(a_message(topics.BROKER_REPORTS.name(venue=VENUE), report))
+        return self.give(a_message(topics.BROKER_REPORTS.name(venue=VENUE), a_report(exec_type, **({"client_order_id": order_id, "venue_order_id": "V1"} | changes))))
 
     def attempt(self, order_id: str) -> list[Effect]:
         """The broker is about to send an order."""

@@ -19,8 +19,6 @@ from core.contracts import (
     OperatorCommand,
     OrderStateChanged,
     PositionSnapshot,
-    ReconciliationReport,
-    ReconciliationVerdict,
     ReplaceIntent,
     RiskDecision,
     RiskEvent,
@@ -63,7 +61,7 @@ def codes(decision: RiskDecision) -> list[str]:
 
 
 class RiskDesk:
-    """Asks a risk engine and keeps what it says. Starts ready to trade: configuration loaded, kill file clear, reconciled, one fresh mark."""
+    """Asks a risk engine and keeps what it says. Starts ready to trade: configuration loaded, kill file clear, one fresh mark."""
 
     def __init__(self, settings: Settings | None = None, *, engine: RiskEngine | None = None, price: float = 100.0) -> None:
         self.settings = settings or settings_with()
@@ -79,23 +77,6 @@ class RiskDesk:
         """A run begins with its configuration and a look at the kill file."""
         self.give(ConfigLoaded("hash", "{}"))
         self.observe(CLEAR)
-        self.reconciled()
-
-    def reconciled(self, reason: str = "", symbols: tuple[str, ...] = ()) -> list[Effect]:
-        """The OMS says how the account compares with its venue's: it agrees, or why not and in which symbols no risk is to be added."""
-        verdict = ReconciliationVerdict.BROKEN if reason or symbols else ReconciliationVerdict.CLEAN
-        report = ReconciliationReport(
-            account=self.settings.account.name,
-            venue=self.settings.account.venue,
-            cycle=1,
-            cursor=0,
-            occurred_ns=self.now_ns,
-            verdict=verdict,
-            is_reconciled=not reason,
-            reason=reason,
-            disarmed_symbols=symbols,
-        )
-        return self.message(topics.RECON_REPORT.name(), report)
 
     def give(self, event: Input) -> list[Effect]:
         """One input, with what it needs; what it archives is committed at once."""

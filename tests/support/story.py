@@ -7,17 +7,14 @@ from typing import Any
 from apps.cli.journals import JournalReader
 from apps.runtime.home import Home
 from core.contracts import FillEvent, OrderStateChanged, RiskDecision
-from core.seal import unsealed
 from core.topics import FILLS_NEW, ORDERS_EVENTS, RISK_DECISION, Daemon
 
 __all__ = ["decisions_of", "events_of", "fills_of", "said_of", "story_of"]
 
 
 def decisions_of(home: Home) -> list[RiskDecision]:
-    """Every decision as risk's machine took it, without the seals its node put on, in order."""
-    with JournalReader(home.journal(Daemon.RISK_ENGINE.value), Daemon.RISK_ENGINE.value) as reader:
-        bodies = [unsealed(envelope).body for _, envelope in reader.said(RISK_DECISION.name())]
-    return [body for body in bodies if isinstance(body, RiskDecision)]
+    """Every decision, in order."""
+    return [body for body in said_of(home, Daemon.RISK_ENGINE, RISK_DECISION.name()) if isinstance(body, RiskDecision)]
 
 
 def events_of(home: Home) -> list[OrderStateChanged]:

@@ -50,17 +50,12 @@ def new_york(day: date, clock: str, second: int = 0) -> int:
     return at_wall_clock_ns(day.toordinal(), clock_second(clock) + second)
 
 
-def _with_debug(settings: Settings) -> Settings:
-    """The same settings with somebody who reads every log line: tests do."""
-    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"log_level": "debug"})})
-
-
 class Floor:
     """Drives one host. `said` holds all effects in order; `orders` what has been asked for and has not ended, with its cum_qty."""
 
     def __init__(self, settings: Settings, *, now_ns: int = NOW) -> None:
         self.settings = settings
-        self.host: StrategyHost = build_host(_with_debug(settings), epoch=EPOCH)
+        self.host: StrategyHost = build_host(settings, epoch=EPOCH)
         self.now_ns = now_ns
         self.said: list[Effect] = []
         self.orders: dict[str, tuple[OrderIntent, Decimal]] = {}
@@ -218,7 +213,7 @@ class Floor:
     def restart(self, settings: Settings | None = None) -> None:
         """Another process goes on from the snapshot."""
         kept = self.kept()
-        self.host = build_host(_with_debug(settings or self.settings), epoch=EPOCH)
+        self.host = build_host(settings or self.settings, epoch=EPOCH)
         self.host.restore(kept)
 
     def _decision(self, intent: Intent, verdict: Verdict, denials: tuple[Denial, ...]) -> RiskDecision:

@@ -12,8 +12,7 @@ from core.contracts import Bar, OrderStatus, OrderType, SessionPhase, Side, Time
 from core.machine import Answer, Archive, Attached, Command, Effect, Input, Push
 from core.settings import Settings
 from core.venue import Accepted, BrokerFill, BrokerOrderReq, OrderFilled, OrderUpdated, Place, Refused, VenueEvent, VenueReply, VenueRequest
-from execution.venues.faults.registry import build_served_venue
-from execution.venues.simulated import VenueState
+from execution.venues.simulated import VenueState, build_venue
 from tests.support.builders import NOW, SYMBOL, a_bar, a_clock, a_message, dec, settings_with
 
 __all__ = ["MINUTE", "VenueDriver", "a_request"]
@@ -34,7 +33,7 @@ class VenueDriver:
 
     def __init__(self, settings: Settings | None = None, **rules: Any) -> None:
         self.settings = settings or settings_with(venue={"fee_rate": 0} | rules)
-        self.venue = build_served_venue(self.settings)
+        self.venue = build_venue(self.settings)
         self.archive: dict[str, bytes] = {}
         self.now_ns = NOW
         self.events: list[VenueEvent] = []

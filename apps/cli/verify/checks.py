@@ -138,17 +138,11 @@ def intent_has_one_order(evidence: Evidence, ledgers: Ledgers) -> Finding:
     problems += [f"order {client_id} reached the venue {count} times" for client_id, count in placed.items() if count > 1]
     problems += [f"order {client_id} is at the venue and the OMS never submitted it" for client_id in placed if client_id not in known]
     executed: defaultdict[str, Decimal] = defaultdict(Decimal)
-    peak: defaultdict[str, Decimal] = defaultdict(Decimal)
     for event in evidence.events:
-        if event.exec_type is ExecType.TRADE:
-            executed[event.intent_id] += event.last_qty
-        elif event.exec_type in (ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT):
-            # What was taken back may be executed again: it counts once.
-            executed[event.intent_id] = event.cum_qty
-        peak[event.intent_id] = max(peak[event.intent_id], executed[event.intent_id])
+        executed[event.intent_id] += event.last_qty if event.exec_type is ExecType.TRADE else ZERO
     for intent in evidence.order_intents:
-        if peak[intent.intent_id] > intent.order_qty and not _is_flagged(evidence, intent):
-            problems.append(f"intent {intent.intent_id} wished {intent.order_qty}, executed were {peak[intent.intent_id]}")
+        if executed[intent.intent_id] > intent.order_qty and not _is_flagged(evidence, intent):
+            problems.append(f"intent {intent.intent_id} wished {intent.order_qty}, executed were {executed[intent.intent_id]}")
     return _finding("I3", "every intent became at most one order, executed at most as wished", len(evidence.intents), problems)
 
 
@@ -274,8 +268,7 @@ def entries_are_double(evidence: Evidence, ledgers: Ledgers) -> Finding:
 
 
 def _is_flagged(evidence: Evidence, intent: OrderIntent) -> bool:
-    # A bust may have taken the excess back since.
-    return any(event.intent_id == intent.intent_id and "overfilled" in event.facets for event in evidence.events)
+    return any(event.intent_id == intent.intent_id and "overfilled" in event.facets for event in evidence.last_events.values())
 
 
 CHECKS: tuple[Check, ...] = (

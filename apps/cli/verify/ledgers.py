@@ -20,7 +20,6 @@ from core.topics import ORDERS_EVENTS, Daemon
 from core.venue import BrokerFill
 from execution.ledger import Transaction, TransactionKind, decode_transaction
 from execution.oms import Oms
-from execution.venues.faults.lying_venue import LyingVenue
 from execution.venues.simulated import SimulatedVenue
 
 __all__ = ["Ledgers", "read_ledgers"]
@@ -30,7 +29,7 @@ class Ledgers(msgspec.Struct):
     """What the checks hold against each other. Balances by asset, positions by symbol over all owners.
 
     `opening` and `entries` are sums of the transactions' cash postings; `balances` and `positions` are where the OMS's own state
-    stands; the `venue_*` are the venue's word, `venue_cursor` its last event, `faults` how often each struck. `broker_cursor` is the last one before which the
+    stands; the `venue_*` are the venue's word, `venue_cursor` its last event. `broker_cursor` is the last one before which the
     broker has handled all.
     """
 
@@ -48,7 +47,6 @@ class Ledgers(msgspec.Struct):
     broker_cursor: int
     replayed_inputs: int
     replay_problems: list[str]
-    faults: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def venue_events_behind(self) -> int:
@@ -75,7 +73,7 @@ def read_ledgers(evidence: Evidence, home: Home) -> Ledgers:
     return Ledgers(
         transactions=transactions,
         opening=_cash(transactions, TransactionKind.OPENING),
-        entries=_cash(transactions, TransactionKind.FILL, TransactionKind.REVERSAL, TransactionKind.ADJUSTMENT),
+        entries=_cash(transactions, TransactionKind.FILL, TransactionKind.REVERSAL),
         balances=dict(our_machine.ledger.balances) if our_machine is not None else {},
         positions={symbol: our_machine.ledger.account_qty(symbol) for symbol in _symbols(our_machine)} if our_machine is not None else {},
         fill_events=[fill.exec_id for fill in fills(oms)] if oms is not None else [],
@@ -87,7 +85,6 @@ def read_ledgers(evidence: Evidence, home: Home) -> Ledgers:
         broker_cursor=_broker_cursor(broker) if broker is not None else 0,
         replayed_inputs=sum(replayed.inputs for replayed in replays.values()),
         replay_problems=[problem for replayed in replays.values() for problem in replayed.problems],
-        faults=venue_machine.strikes if isinstance(venue_machine, LyingVenue) else {},
     )
 
 

@@ -19,20 +19,19 @@ from core.settings import Settings
 from core.topics import Daemon
 from execution.broker_gateway import GatewayState, build_gateway
 from execution.oms import OmsState, build_oms
-from execution.venues.faults.lying_venue import LyingVenueState
-from execution.venues.faults.registry import build_served_venue
+from execution.venues.simulated import VenueState, build_venue
 from risk.engine import RiskState, build_risk_engine
 from strategies.host import HostState, build_host
 
-__all__ = ["SNAPSHOT_TYPES", "Replayed", "builder_of", "replay"]
+__all__ = ["Replayed", "replay"]
 
-SNAPSHOT_TYPES: dict[Daemon, type] = {
+_SNAPSHOTS: dict[Daemon, type] = {
     Daemon.MD_INGEST: ReplayProgress,
     Daemon.STRATEGY_RUNNER: HostState,
     Daemon.RISK_ENGINE: RiskState,
     Daemon.OMS: OmsState,
     Daemon.BROKER: GatewayState,
-    Daemon.PAPER_VENUE: LyingVenueState,
+    Daemon.PAPER_VENUE: VenueState,
 }
 
 
@@ -47,10 +46,10 @@ class Replayed(NamedTuple):
 def replay(daemon: Daemon, journal: JournalReader, settings: Settings, account_epoch: str) -> Replayed:
     """Handle every input of a journal and compare what is said and archived with what was recorded, and the state with the last snapshot.
 
-    A run that began with another configuration, or in another epoch, goes on with that one, as the daemon did. The first difference ends it.
+    A run that began with another configuration goes on with that one, as the daemon did. The first difference ends it.
     """
-    epoch = journal.epoch_of(1)
-    machine, config_hash = builder_of(daemon, epoch, account_epoch)(settings), ""
+    build = _builder(daemon, journal.epoch, account_epoch)
+    machine, config_hash = build(settings), ""
     outputs: dict[int, list[OutputRow]] = {}
     for output in journal.outputs():
         outputs.setdefault(output.n, []).append(output)
@@ -60,11 +59,11 @@ def replay(daemon: Daemon, journal: JournalReader, settings: Settings, account_e
     for row in journal.inputs():
         try:
             event = input_of(row, codec)
-            if isinstance(event, ConfigLoaded) and (event.config_hash, journal.epoch_of(row.n)) != (config_hash, epoch):
-                config_hash, epoch = event.config_hash, journal.epoch_of(row.n)
-                machine = _rebuilt(daemon, machine, builder_of(daemon, epoch, account_epoch)(Settings.model_validate_json(event.content)))
+            if isinstance(event, ConfigLoaded) and event.config_hash != config_hash:
+                config_hash = event.config_hash
+                machine = _rebuilt(daemon, machine, build(Settings.model_validate_json(event.content)))
             effects = machine.handle(event, decode_attached(row.attached), row.now_ns)
-            compare(row, event, effects, outputs.get(row.n, []), epoch, daemon.value, codec)
+            compare(row, event, effects, outputs.get(row.n, []), journal.epoch, daemon.value, codec)
         except (NjordError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             return Replayed(machine, count, [f"{daemon.value}: input {row.n} ({row.kind}): {error}"])
         archived.update(((effect.kind, effect.key), hash(effect.data)) for effect in effects if isinstance(effect, Archive))
@@ -88,11 +87,11 @@ def _archive_problems(daemon: Daemon, journal: JournalReader, archived: dict[tup
 
 
 def _rebuilt(daemon: Daemon, old: Machine[Any], new: Machine[Any]) -> Machine[Any]:
-    new.restore(msgspec.json.decode(msgspec.json.encode(old.snapshot()), type=SNAPSHOT_TYPES[daemon]))
+    new.restore(msgspec.json.decode(msgspec.json.encode(old.snapshot()), type=_SNAPSHOTS[daemon]))
     return new
 
 
-def builder_of(daemon: Daemon, epoch: str, account_epoch: str) -> Callable[[Settings], Machine[Any]]:
+def _builder(daemon: Daemon, epoch: str, account_epoch: str) -> Callable[[Settings], Machine[Any]]:
     """How the daemon builds its machine."""
     match daemon:
         case Daemon.MD_INGEST:
@@ -106,4 +105,4 @@ def builder_of(daemon: Daemon, epoch: str, account_epoch: str) -> Callable[[Sett
         case Daemon.BROKER:
             return build_gateway
         case Daemon.PAPER_VENUE:
-            return build_served_venue
+            return build_venue

@@ -24,7 +24,7 @@ class VerifyReport(msgspec.Struct, frozen=True):
     """What `njord verify --json` prints: `holds` when nothing is broken and nothing is under way.
 
     `in_flight` counts what is said and not handled, by where it is; `quarantined` names inputs no daemon could handle, for which
-    whatever waits for them waits until a person has looked. `faults` counts what the simulated venue did wrong because it was told to.
+    whatever waits for them waits until a person has looked.
     """
 
     holds: bool
@@ -33,7 +33,6 @@ class VerifyReport(msgspec.Struct, frozen=True):
     in_flight: dict[str, int]
     quarantined: tuple[str, ...]
     findings: tuple[Finding, ...]
-    faults: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -62,4 +61,4 @@ def _verify_once(home: Home, loaded: LoadedSettings) -> VerifyReport:
     in_flight = evidence.in_flight | ({"venue events → broker": behind} if (behind := ledgers.venue_events_behind) else {})
     broken = tuple(f.invariant for f in findings if f.problem_count)
     pending = sum(f.pending for f in findings)
-    return VerifyReport(not broken and not pending, broken, pending, in_flight, quarantined, findings, ledgers.faults)
+    return VerifyReport(not broken and not pending, broken, pending, in_flight, quarantined, findings)

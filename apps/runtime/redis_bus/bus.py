@@ -111,11 +111,6 @@ class RedisBus:
         names = tuple(name for stream in asked for name in self._keys_of(stream)[::2])
         return self._run(scripts.WATERMARKS, names, (), lambda reply: parse_marks(asked, reply))
 
-    def set_aside(self, mark: str) -> Awaitable[int]:
-        """Rename every key of this suite's namespace to `mark` and its old name, at once; how many there were. Only with no daemon alive."""
-        escaped = "".join(f"\\{character}" if character in "*?[]^\\" else character for character in self._namespace)
-        return self._run(scripts.SET_ASIDE, (), (f"{escaped}|*", mark), int)
-
     # Commands.
 
     def _run(self, script: Script, keys: tuple[bytes, ...], arguments: tuple[Argument, ...], parse: Callable[[Any], T]) -> asyncio.Future[T]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from core.ports import Entry, PublishOutcome, PublishStatus, StreamId, StreamSlice
 
-__all__ = ["ACKNOWLEDGE", "PUBLISH", "READ", "SCRIPTS", "SET_ASIDE", "TAILS", "TRIM", "WATERMARKS", "Keys", "Script", "parse_acks", "parse_marks", "parse_outcome", "parse_slice"]
+__all__ = ["ACKNOWLEDGE", "PUBLISH", "READ", "SCRIPTS", "TAILS", "TRIM", "WATERMARKS", "Keys", "Script", "parse_acks", "parse_marks", "parse_outcome", "parse_slice"]
 
 
 class Keys(NamedTuple):
@@ -137,19 +137,7 @@ return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', math.min(to
 """
 )
 
-# For an operator who begins a new history: nothing is thrown away, and nothing of the old one answers any more.
-SET_ASIDE = _script(
-    """
-local kept = 0
-for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
-  redis.call('RENAME', key, ARGV[2] .. key)
-  kept = kept + 1
-end
-return kept
-"""
-)
-
-SCRIPTS = (PUBLISH, READ, TAILS, WATERMARKS, ACKNOWLEDGE, TRIM, SET_ASIDE)
+SCRIPTS = (PUBLISH, READ, TAILS, WATERMARKS, ACKNOWLEDGE, TRIM)
 
 _STATUSES = {status.value.encode(): status for status in PublishStatus}
 

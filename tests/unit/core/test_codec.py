@@ -23,8 +23,6 @@ TOPICS = [(topic.pattern, body_type) for topic in ROSTER for body_type in topic.
 
 # Amounts below zero that mean something: what is held, owed or rebated. Everything else counts from zero.
 SIGNED = {
-    "broker",
-    "local",
     "position_qty",
     "realized_pnl",
     "total",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from decimal import Decimal
 from itertools import product
 
 import pytest
 
-from core.ids import CLIENT_ORDER_ID_MAX, account_prefix, client_order_id, content_hash, intent_id, is_order_of, message_id, request_id
+from core.ids import CLIENT_ORDER_ID_MAX, account_prefix, client_order_id, content_hash, intent_id, message_id, request_id
 from core.venue import BrokerOrderReq, terms_hash
 from tests.support.builders import PREFIX, a_submit_order
 
@@ -27,13 +25,6 @@ def test_a_client_order_id_is_the_same_whenever_it_is_computed() -> None:
     """A retry cannot mint a second one. The value is written down: another one would orphan every order that is out there."""
     assert client_order_id("p-", "trend", "trend:e:bar:0") == client_order_id("p-", "trend", "trend:e:bar:0", 0)
     assert client_order_id("p-", "trend", "trend:e:bar:0") == "p-b6nct2u65ewts3pex4ztmm7sfa"
-
-
-@pytest.mark.parametrize("k", range(64))
-def test_an_ids_digits_are_those_of_rfc_4648(k: int) -> None:
-    """Lower case, without padding, all 128 bits of the hash of its parts."""
-    digest = hashlib.blake2b(f"trend\x1fi{k}\x1f0".encode(), digest_size=16).digest()
-    assert client_order_id("p-", "trend", f"i{k}") == "p-" + base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 def test_names_do_not_run_into_each_other() -> None:
@@ -97,18 +88,3 @@ def test_an_approval_is_bound_to_every_term_that_is_sent() -> None:
     hashes = {terms_hash("a", "v", BrokerOrderReq(**{**terms, name: value})) for name, value in changes.items()}
     hashes |= {terms_hash("a", "v", request), terms_hash("b", "v", request), terms_hash("a", "w", request)}
     assert len(hashes) == len(changes) + 3
-
-
-def test_order_is_known_as_its_intents_one_order_by_its_id() -> None:
-    """Whatever the prefix; another intent, strategy or revision has another one."""
-    assert is_order_of(client_order_id("p", "s", "i"), "s", "i") and is_order_of(client_order_id("t2wo-", "s", "i"), "s", "i")
-    own = client_order_id("t2wo-", "s", "i")
-    assert not any(is_order_of(own[:at] + char + own[at + 1 :], "s", "i") for at in range(5, len(own)) for char in "01_ +A\xe9a2z" if own[at] != char)
-    assert not any(is_order_of(other, "s", "i") for other in ("", "i", client_order_id("p", "s", "j"), client_order_id("p", "t", "i"), client_order_id("p", "s", "i", 1)))
-
-
-def test_id_is_not_known_when_it_lacks_a_digit_that_says_nothing() -> None:
-    """A leading zero left out is another text, and would be another order."""
-    intent = next(f"i{n}" for n in range(1_000) if client_order_id("", "s", f"i{n}").startswith("a"))
-    assert is_order_of(client_order_id("", "s", intent), "s", intent)
-    assert not is_order_of(client_order_id("", "s", intent)[1:], "s", intent)

@@ -10,7 +10,6 @@ import pytest
 
 from core.contracts import Approval, CancelAllOrders, Contract, KillSwitchState, KillSwitchStatus, MarketData, SessionPhase
 from core.errors import JournalError
-from core.gate import ArmState, GateFacts
 from core.journal import decode_attached
 from core.link import READ_CHUNK, Read
 from core.machine import (
@@ -212,10 +211,10 @@ class TestGate:
     def test_the_gate_sees_fresh_facts_when_the_call_is_about_to_leave(self) -> None:
         """The kill file as it is now, not as it was when the order was decided; and the approval the order came with."""
         approval = Approval(approval_id="p", client_order_id="a", content_hash="h", limits_version="l", expires_ns=NOW)
-        asked: list[tuple[VenueRequest, Any, GateFacts, int]] = []
+        asked: list[tuple[VenueRequest, Any, KillSwitchState, int]] = []
 
-        def gate(request: VenueRequest, given: Any, facts: GateFacts, now_ns: int) -> NotSent | None:
-            asked.append((request, given, facts, now_ns))
+        def gate(request: VenueRequest, given: Any, kill: KillSwitchState, now_ns: int) -> NotSent | None:
+            asked.append((request, given, kill, now_ns))
             return None
 
         call = msgspec.structs.replace(PLACE, approval=approval)
@@ -227,7 +226,7 @@ class TestGate:
         bench.kill = KillSwitchState(status=KillSwitchStatus.TRIPPED)
         bench.clock.now = NOW + 5
         assert bench.stored(1) == [Call(call)]
-        assert asked == [(call.request, approval, GateFacts(bench.kill, True, ArmState(True, "test")), NOW + 5)]
+        assert asked == [(call.request, approval, bench.kill, NOW + 5)]
 
 
 class TestAcknowledging:
@@ -1042,12 +1041,3 @@ class TestOtherInputs:
         envelope = msgspec.json.decode(commit.batch.outputs[0].data)
         assert envelope["causation_id"] == "up-epoch:in:1"
         assert (envelope["producer"], envelope["epoch"], envelope["ts_ns"]) == ("me", "my-epoch", NOW)
-
-
-def test_lost_history_is_noticed_when_something_was_said_before_the_first_connection() -> None:
-    """New messages must not pass for those that an earlier run had published under the same numbers."""
-    bench = Bench(Puppet(lambda event, attached: [Publish(OUT, a_wish())] if isinstance(event, Command) else ()))
-    bench.command("c", CancelAllOrders(reason="test"))
-    bench.step()
-    (exits,) = only(bench.connect({StreamId(OUT, "me"): 1}), Exit)
-    assert (exits.code, exits.reason) == (EXIT_HALT, f"the journal lost history: {OUT} was published up to 1, the journal ends at 0")

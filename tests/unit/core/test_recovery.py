@@ -10,7 +10,6 @@ import pytest
 
 from backtest.faults.disk import SimulatedJournal
 from core.codec import Codec
-from core.contracts import Approval, RiskDecision
 from core.errors import JournalError
 from core.journal import CallRow, InputRow, OutputRow, Recovered
 from core.machine import (
@@ -29,7 +28,7 @@ from core.machine import (
 from core.ports import StreamId
 from core.recovery import ReplayMismatch, input_of, recover
 from core.venue import NotFound
-from tests.support.builders import a_bar, a_decision, an_approval, an_intent
+from tests.support.builders import a_bar
 from tests.support.nodes import IN, OUT, Bench, Puppet, PuppetState, a_wire, a_wish
 
 
@@ -152,32 +151,3 @@ def test_rows_become_the_inputs_they_were() -> None:
 def test_a_stream_is_named_by_topic_and_producer() -> None:
     """And its key holds the suite's namespace."""
     assert StreamId("a", "b").key("ns") == "ns|a|b"
-
-
-class TestSeals:
-    """What the node puts on behind the machine is left out when what was said is held against what is said again."""
-
-    def _journal(self, approval: Approval) -> SimulatedJournal:
-        """Of a machine that approved something, whose node sealed it."""
-        bench = Bench(Puppet(lambda event, _: [Publish(OUT, a_decision(approval=approval))] if isinstance(event, Message) else ()))
-        bench.hear(1)
-        bench.step()
-        return bench.journal
-
-    def test_approval_is_sealed_where_it_leaves_and_nowhere_else(self) -> None:
-        """Recorded and published with the seal; the machine has never seen it."""
-        (row,) = self._journal(an_approval(an_intent())).rows[OUT]
-        body = Codec().decode(row.data).body
-        assert isinstance(body, RiskDecision) and body.approval == an_approval(an_intent(), mac="sealed")
-
-    def test_recovery_goes_on_when_only_the_seal_is_missing(self) -> None:
-        """Who handles a journal again needs no key."""
-        again = Puppet(lambda event, _: [Publish(OUT, a_decision(approval=an_approval(an_intent())))])
-        assert recover(again, PuppetState, self._journal(an_approval(an_intent())).load(), "me").rehandled == 1
-
-    @pytest.mark.parametrize("approval", [None, an_approval(an_intent(), reduces=True), an_approval(an_intent(), mac="forged")], ids=["none", "another", "sealed by the machine"])
-    def test_recovery_stops_when_anything_else_of_an_approval_differs(self, approval: Approval | None) -> None:
-        """Leaving out the seal leaves out nothing more."""
-        again = Puppet(lambda event, _: [Publish(OUT, a_decision(approval=approval))])
-        with pytest.raises(ReplayMismatch, match="journal input 1: "):
-            recover(again, PuppetState, self._journal(an_approval(an_intent())).load(), "me")

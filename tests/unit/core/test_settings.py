@@ -115,16 +115,6 @@ class TestContradictions:
             "limits": "intent_age_ms_max: 1 contradicts duplicate_window_ms 2, it must be at least equal"
         }
 
-    def test_a_breaker_does_not_open_for_longer_than_it_ever_may(self) -> None:
-        """The first wait is the shortest."""
-        assert problems(breaker={"open_ms": 2, "open_ms_max": 1}) == {"breaker": "open_ms: 2 contradicts open_ms_max 1, it may be at most equal"}
-
-    def test_a_live_account_does_not_arm_itself(self) -> None:
-        """What can lose real money needs a person's word."""
-        (text,) = problems(environment="live").values()
-        assert text == "venue.arming: self contradicts environment live, lease is required"
-        assert settings_with(environment="live", venue={"arming": "lease"}).venue.arming == "lease"
-
     def test_a_symbol_has_one_owner(self) -> None:
         """Two strategies on one symbol would trade against each other's position; a switched-off one owns nothing."""
         other = {"kind": "k", "symbols": [SYMBOL]}

@@ -26,9 +26,7 @@ def test_a_daemon_takes_in_its_rows() -> None:
         Subscription(StreamId("md.bars.1m.AAPL", "md_ingest"), View.AS_MARKS),
         Subscription(StreamId("control.clock", "md_ingest")),
         Subscription(StreamId("strat.intent", "strategy_runner")),
-        Subscription(StreamId("broker.condition.sim", "broker")),
         Subscription(StreamId("orders.events", "oms")),
-        Subscription(StreamId("recon.report", "oms")),
     )
     assert all(s.sees_future for s in node_spec(Daemon.PAPER_VENUE, SETTINGS).subscriptions)
 
@@ -45,7 +43,7 @@ def test_a_daemon_that_is_not_enabled_is_not_waited_for() -> None:
     """Neither as a consumer nor as a producer."""
     daemons = [d.value for d in Daemon if d not in (Daemon.STRATEGY_RUNNER, Daemon.OMS)]
     settings = settings_with(feed={"symbols": [SYMBOL]}, runtime={"daemons": daemons})
-    assert {s.stream.producer for s in node_spec(Daemon.RISK_ENGINE, settings).subscriptions} == {"md_ingest", "broker"}
+    assert {s.stream.producer for s in node_spec(Daemon.RISK_ENGINE, settings).subscriptions} == {"md_ingest"}
     assert node_spec(Daemon.RISK_ENGINE, settings).produces["risk.decision"] == ()
     assert all("strategy_runner" not in consumers for consumers in durable_streams(settings).values())
 

@@ -267,9 +267,9 @@ def test_nothing_happens_when_a_fact_or_message_is_not_the_gateways_business(ben
 
 def test_other_commands_are_answered_with_what_the_gateway_takes(bench: GatewayBench) -> None:
     """An operator who asks the wrong daemon is told so."""
-    answer = Answer("c1", "broker does not take SetTradingState, only CancelAllOrders, ReconcileAccount, ResolveOrder")
+    answer = Answer("c1", "broker does not take SetTradingState, only CancelAllOrders")
     assert bench.give(Command("c1", "op", SetTradingState(trading_state=TradingState.HALTED, reason="r"))) == [answer]
-    assert bench.give(Command("c2", "op", Lookup(client_order_id="o"))) == [Answer("c2", "broker does not take Lookup, only CancelAllOrders, ReconcileAccount, ResolveOrder")]
+    assert bench.give(Command("c2", "op", Lookup(client_order_id="o"))) == [Answer("c2", "broker does not take Lookup, only CancelAllOrders")]
 
 
 def test_gateway_of_the_settings_gates_and_reports_for_their_account() -> None:

@@ -359,7 +359,7 @@ def test_connection_of_the_last_run_is_forgotten_when_a_new_one_starts(restarts:
     """After a clean stop nothing was open, and still nothing can be asked before the new connection stands."""
     bench = GatewayBench(restarts=restarts).connect()
     bench.die()
-    bench.tell(a_submit(approval={"reduces": True}))
+    bench.tell(ORDER)
     bench.reply(Place, LOST_REPLY)
     assert not bench.open
 

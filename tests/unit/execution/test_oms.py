@@ -120,7 +120,7 @@ def test_order_lives_as_its_reports_say_when_they_come_in_sequence(scenario: lis
 def test_order_is_created_and_sent_when_risk_allows_an_intent() -> None:
     """An approved intent is one PENDING order, sent exactly as approved; no status has changed yet, so no event says so."""
     bench = OmsBench()
-    intent = a_limit(ttl_ms=5_000, protective=True, execution_id="parent", slice_id="s1", parent_qty=Decimal(100), reason="because")
+    intent = a_limit(ttl_ms=5_000, protective=True, execution_id="parent", slice_id="s1", reason="because")
     effects = bench.decide(a_decision(intent))
     said = [e for e in effects if isinstance(e, Publish)]
     assert [p.topic for p in said] == ["orders.accepted.sim"]
@@ -146,7 +146,6 @@ def test_order_is_created_and_sent_when_risk_allows_an_intent() -> None:
         protective=True,
         execution_id="parent",
         slice_id="s1",
-        parent_qty=Decimal(100),
     )
     assert bench.archive["intent", intent.intent_id] == approval.client_order_id.encode()
     assert [(row.event, row.reason) for row in bench.log] == [(LogEvent.SUBMIT, "because")]

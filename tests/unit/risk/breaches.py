@@ -7,10 +7,9 @@ from math import nan
 from typing import Any, NamedTuple
 
 from apps.runtime.settings_loader import load_settings
-from core.contracts import KillSwitchState, KillSwitchStatus, OrderIntent, OrderStatus, OrderType, RiskDecision, Side, TradingState, TripKillSwitch, VenueCondition
+from core.contracts import KillSwitchState, KillSwitchStatus, OrderIntent, OrderStatus, OrderType, RiskDecision, Side, TradingState, TripKillSwitch
 from core.machine import BacklogState, LinkStopped
 from core.settings import Settings
-from core.topics import BROKER_CONDITION
 from risk.denials import DenialCode
 from risk.engine import RiskEngine, rules_of
 from risk.limits.registry import REGISTRY, Registry
@@ -59,14 +58,6 @@ def _tripped(desk: RiskDesk) -> RiskDecision:
 def _tripped_by_command(desk: RiskDesk) -> RiskDecision:
     desk.command(TripKillSwitch(trading_state=TradingState.REDUCING, reason="drill"))
     return desk.ask(wish())
-
-
-def _while_differing(**differences: Any) -> Callable[[RiskDesk], RiskDecision]:
-    def decide(desk: RiskDesk) -> RiskDecision:
-        desk.reconciled(**differences)
-        return desk.ask(wish())
-
-    return decide
 
 
 def _unreadable(desk: RiskDesk) -> RiskDecision:
@@ -119,12 +110,6 @@ def _stopped(desk: RiskDesk) -> RiskDecision:
 
 def _behind(desk: RiskDesk) -> RiskDecision:
     desk.observe(BacklogState("risk.decision", 100_001, True))
-    return desk.ask(wish())
-
-
-def _while_paused(desk: RiskDesk) -> RiskDecision:
-    condition = VenueCondition(account=SHIPPED.account.name, venue=SHIPPED.account.venue, code="VENUE_CIRCUIT_OPEN", reason="drill", occurred_ns=NOW)
-    desk.message(BROKER_CONDITION.name(venue=SHIPPED.account.venue), condition)
     return desk.ask(wish())
 
 
@@ -227,9 +212,6 @@ BREACHES: tuple[Breach, ...] = (
     Breach("stopped_link", _C.LINK_STOPPED, _stopped),
     Breach("backlog", _C.BACKLOG, _behind),
     Breach("closing_qty", _C.CLOSING_QTY, _sold_twice),
-    Breach("venue_paused", _C.VENUE_PAUSED, _while_paused),
-    Breach("reconciliation", _C.RECONCILIATION_BREAK, _while_differing(symbols=(SYMBOL,))),
-    Breach("reconciliation", _C.RECONCILIATION_BREAK, _while_differing(reason="cash_mismatch USD")),
     Breach("in_doubt", _C.IN_DOUBT, _beside_doubt),
     Breach("intent_age_ms_max", _C.INTENT_STALE, _old),
     Breach("intent_age_ms_max", _C.INTENT_FROM_FUTURE, _asked(created_ns=NOW + 1)),

@@ -67,16 +67,3 @@ def test_health_survives_a_snapshot() -> None:
     other.begin_run()
 
     assert other.state == HealthState({"a": "poison"})
-
-
-def test_a_venue_is_paused_until_the_broker_says_otherwise() -> None:
-    """Told once each way; a new run of risk does not forget the broker's word, as it forgets backlogs."""
-    health = Health()
-    begun = health.on_venue_condition("BACK_PRESSURE", "late")
-    assert begun is not None and (begun.event, begun.is_alarm) == ("VENUE_PAUSED", True)
-    assert health.on_venue_condition("BACK_PRESSURE", "late") is None
-    health.on_backlog("x", 1)
-    health.begin_run()
-    assert (health.state.venue_paused, health.state.backlogs) == ("BACK_PRESSURE", ())
-    ended = health.on_venue_condition("", "")
-    assert ended is not None and (ended.event, ended.is_alarm, health.state.venue_paused) == ("VENUE_PAUSED_ENDED", False, "")

@@ -146,22 +146,6 @@ async def test_reply_changes_nothing_when_its_call_has_timed_out(bench: Bench) -
     assert bench.listener.logs == ["venue_late_reply"]
 
 
-async def test_connection_is_made_anew_when_calls_in_a_row_have_no_answer(bench: Bench) -> None:
-    """A connection the other side has left without a word is left too; one word in between would have kept it."""
-    venue = await bench.connected(call_timeout_ms=1)
-    for call_id in ("a", "b"):
-        bench.ask(call_id)
-        assert await bench.unknown(call_id) == "TIMEOUT"
-    venue.say(b'{"event":{"type":"RequestRejected","cursor":1,"client_order_id":"o1","request":"CANCEL","reason":"no"}}')
-    assert (await bench.listener.next())[0] == "event"
-    for call_id in ("c", "d", "e"):
-        bench.ask(call_id)
-        assert await bench.unknown(call_id) == "TIMEOUT"
-    assert await bench.listener.next() == ("down", "3 calls in a row had no answer")
-    assert await bench.listener.next() == ("up",)
-    assert bench.listener.logs == ["venue_silent"]
-
-
 async def test_open_calls_are_unknown_before_the_loss_is_told_when_the_connection_ends(bench: Bench) -> None:
     """RESET answers every open call, then the machine hears that the link is down, then up again."""
     venue = await bench.connected()

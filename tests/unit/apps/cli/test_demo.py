@@ -83,34 +83,20 @@ class TestInput:
 
     def test_shipped_settings_are_taken_when_nothing_is_given(self, root: Path) -> None:
         """The demo is then exactly config/demo.yaml."""
-        assert demo._overlay(demo.Wish()) == {"environment": "demo"}
+        assert demo._overlay(None, "") == {"environment": "demo"}
 
     def test_data_brings_its_symbols_and_timeframe_when_given(self, root: Path, tmp_path: Path) -> None:
         """Every symbol is traded by the shipped strategy, whose own entry goes."""
         path = some_bars(tmp_path / "bars.csv")
-        overlay = demo._overlay(demo.Wish(path))
+        overlay = demo._overlay(path, "")
         assert overlay["feed"] == {"kind": "recorded", "path": str(path), "symbols": ["AAA", "BBB"], "timeframe": "1d"}
         assert overlay["strategies"] == {"trend": None, "demo": {"kind": "sma_cross", "symbols": ["AAA", "BBB"]}}
         settings = demo._checked(overlay).settings
         assert list(settings.strategies) == ["demo"]
 
-    def test_faults_bring_the_patience_they_need_when_wished_for(self, root: Path) -> None:
-        """Their rates and seed, a short wait for answers that do not come, and a bound for what comes late."""
-        overlay = demo._overlay(demo.Wish(faults="overfill:0.5,trade_bust:1", fault_seed=7))
-        settings = demo._checked(overlay).settings
-        assert (settings.faults.rates, settings.faults.seed) == ({"overfill": 0.5, "trade_bust": 1.0}, 7)
-        assert settings.venue.late_arrival_ms > settings.faults.arrival_lag_ms
-        assert settings.venue.call_timeout_ms < 1_000
-
-    def test_a_fault_is_refused_when_there_is_none_of_that_name(self, root: Path) -> None:
-        """Before anything in the home is touched."""
-        with pytest.raises(ConfigError, match="no such fault"):
-            demo.run_demo(demo.Wish(faults="overfil"), _console()[0], False)
-        assert not root.exists()
-
     def test_strategy_runs_on_the_shipped_symbols_when_it_alone_is_given(self, root: Path) -> None:
         """The other way round."""
-        overlay = demo._overlay(demo.Wish(strategy="vwap_reversion"))
+        overlay = demo._overlay(None, "vwap_reversion")
         assert overlay["strategies"]["demo"] == {"kind": "vwap_reversion", "symbols": ["AAPL", "FB", "GOOG", "IBM", "MSFT"]}
         assert demo._checked(overlay).settings.feed.path == "bundled"
 
@@ -128,20 +114,20 @@ class TestInput:
         path = tmp_path / "bars.csv"
         path.write_text(text)
         with pytest.raises(ConfigError, match=problem) as refused:
-            demo.run_demo(demo.Wish(path), _console()[0], False)
+            demo.run_demo(path, "", _console()[0], False)
         assert str(path) in str(refused.value)
         assert not root.exists()
 
     def test_strategy_is_refused_when_there_is_none_of_that_name(self, root: Path) -> None:
         """With those there are."""
         with pytest.raises(ConfigError, match=r"--strategy nope: not available, there are sma_cross, vwap_reversion"):
-            demo.run_demo(demo.Wish(strategy="nope"), _console()[0], False)
+            demo.run_demo(None, "nope", _console()[0], False)
 
     def test_nothing_is_touched_when_the_settings_are_refused(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever else the environment says."""
         monkeypatch.setenv("NJORD_LOG_LEVEL", "loud")
         with pytest.raises(ConfigError, match=r"NJORD_LOG_LEVEL runtime\.log_level: 'loud' is not allowed"):
-            demo.run_demo(demo.Wish(), _console()[0], False)
+            demo.run_demo(None, "", _console()[0], False)
         assert not root.exists()
 
     def test_server_is_named_when_it_does_not_answer(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +135,7 @@ class TestInput:
         monkeypatch.setenv("NJORD_REDIS_URL", f"unix://{tmp_path}/nobody.sock")
         monkeypatch.setattr(stack, "wait_ready", _nobody)
         with pytest.raises(ConfigError, match=r"NJORD_REDIS_URL runtime\.redis_url: nobody there"):
-            demo.run_demo(demo.Wish(), _console()[0], False)
+            demo.run_demo(None, "", _console()[0], False)
         assert not root.exists()
 
 
@@ -194,7 +180,7 @@ class TestHome:
         if settings is not None:
             home.settings_overlay.write_bytes(settings.encode("latin-1"))
         with pytest.raises(ConfigError, match="holds a suite that is no demo"):
-            demo.run_demo(demo.Wish(), _console()[0], False)
+            demo.run_demo(None, "", _console()[0], False)
         assert home.journal("oms").read_text() == "precious"
         assert not (root / "history").exists()
 
@@ -203,13 +189,13 @@ class TestHome:
         home = open_home(root)
         home.settings_overlay.write_text("environment: paper\n")
         with pytest.raises(ConfigError, match="holds a suite that is no demo"):
-            demo.run_demo(demo.Wish(), _console()[0], False)
+            demo.run_demo(None, "", _console()[0], False)
         assert home.settings_overlay.read_text() == "environment: paper\n"
 
     def test_home_is_refused_when_a_suite_runs_in_it(self, root: Path) -> None:
         """The first demo goes on undisturbed."""
         with occupy(root), pytest.raises(ConfigError, match="supervised here already"):
-            demo.run_demo(demo.Wish(), _console()[0], False)
+            demo.run_demo(None, "", _console()[0], False)
 
 
 class _Child:
@@ -282,7 +268,7 @@ class TestRun:
     def test_json_is_complete_and_alone_when_asked(self, root: Path, tmp_path: Path, started: list[FakeSupervisor], capsys: pytest.CaptureFixture[str]) -> None:
         """One document on stdout; amounts are text; everything else goes elsewhere."""
         console, _ = _console()
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), console, True) == 0
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", console, True) == 0
         result = json.loads(capsys.readouterr().out)
         assert (result["home"], result["steps"], result["restarts"]) == (str(root), 8, {"oms": 1})
         assert set(result["summary"]) == {
@@ -305,7 +291,7 @@ class TestRun:
     def test_demo_is_a_demo_when_the_environment_says_something_else(self, root: Path, tmp_path: Path, started: list[FakeSupervisor], monkeypatch: pytest.MonkeyPatch) -> None:
         """NJORD_ENV is for suites; what the demo starts hears of the demo alone."""
         monkeypatch.setenv("NJORD_ENV", "paper")
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), _console()[0], False) == 0
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", _console()[0], False) == 0
         assert os.environ["NJORD_ENV"] == "demo"
         with JournalReader(started[0].home.journal("oms"), "oms") as oms:
             content = next(row.data for row in oms.inputs("ConfigLoaded"))
@@ -314,7 +300,7 @@ class TestRun:
     def test_tables_are_printed_when_nothing_else_is_asked(self, root: Path, tmp_path: Path, started: list[FakeSupervisor]) -> None:
         """Progress, figures, invariants, and where to look next."""
         console, stream = _console()
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), console, False) == 0
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", console, False) == 0
         text = stream.getvalue()
         assert all(part in text for part in ("replay: 8 of 8 steps", "8 steps in", "cash USD", "latency intent → decision", "I15", f"State is in {root}"))
 
@@ -322,14 +308,14 @@ class TestRun:
         """The table still comes: it says what."""
         monkeypatch.setattr(demo, "verify_home", lambda home, loaded: _broken())
         console, stream = _console()
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), console, False) == 1
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", console, False) == 1
         assert "cash USD" in stream.getvalue()
 
     def test_exit_code_is_one_when_the_replay_cannot_end(self, root: Path, tmp_path: Path, started: list[FakeSupervisor], monkeypatch: pytest.MonkeyPatch) -> None:
         """The reason is all that is printed."""
         monkeypatch.setattr(demo, "_watch", lambda *_: "it stands still [x]")
         console, stream = _console()
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), console, False) == 1
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", console, False) == 1
         assert stream.getvalue() == "it stands still [x]\n"
         assert started[0].is_stopped
 
@@ -340,7 +326,7 @@ class TestRun:
         """However it is asked to stop: no child outlives it, and the state is where it says."""
         monkeypatch.setattr(demo, "_progress", lambda home: signal.raise_signal(number))
         console, stream = _console()
-        assert demo.run_demo(demo.Wish(some_bars(tmp_path / "bars.csv")), console, False) == 130
+        assert demo.run_demo(some_bars(tmp_path / "bars.csv"), "", console, False) == 130
         assert stream.getvalue().endswith(f"state and logs are in {root}\n")
         assert started[0].is_stopped
 

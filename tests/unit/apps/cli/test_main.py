@@ -16,27 +16,7 @@ from apps.runtime.home import open_home
 from core.topics import Daemon
 from tests.support.journaled_suite import JournaledSuite, a_zigzag, trading_settings
 
-COMMANDS = [
-    "demo",
-    "backtest",
-    "replay",
-    "lookahead",
-    "verify",
-    "status",
-    "orders",
-    "positions",
-    "fills",
-    "up",
-    "down",
-    "logs",
-    "simulate",
-    "kill",
-    "config",
-    "journal",
-    "decisions",
-    "no-trades",
-    "alerts",
-]
+COMMANDS = ["demo", "verify", "status", "orders", "positions", "fills", "up", "down", "logs", "simulate", "kill", "config"]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from apps.cli.stack import DaemonStatus
 from apps.cli.summary import HopLatency, OrderRow, Summary
 from apps.cli.verify.checks import Finding
 from apps.cli.verify.report import VerifyReport
-from core.contracts import FillEvent, KillSwitchState, KillSwitchStatus, Side, TradingState
+from core.contracts import FillEvent, Side
 from tests.support.builders import ACCOUNT, NOW, VENUE, a_position
 
 
@@ -80,30 +80,9 @@ def test_orders_positions_fills_and_status_are_shown_when_asked() -> None:
     assert f"V-1 o1 trend IBM BUY 4.5 100.00 0.05 {at}" in _row(_printed(lambda console: render.print_fills(console, [fill])))
     assert f"IBM trend -3 7.00 0.00 {at}" in _row(_printed(lambda console: render.print_positions(console, [a_position(-3, avg_price=7)])))
     rows = [DaemonStatus("oms", "ready", (), 2, 9, NOW), DaemonStatus("broker", "down", ("does not run", "[x]"))]
-    status = _row(_printed(lambda console: render.print_status(console, "/home", rows, KillSwitchState(status=KillSwitchStatus.CLEAR))))
-    assert "kill switch" not in status
+    status = _row(_printed(lambda console: render.print_status(console, "/home", rows)))
     assert f"oms ready 2 9 {at} broker" in status.replace(" ┃", "")
     assert "broker down - 0 - does not run; [x]" in status
-
-
-def test_a_tripped_switch_is_the_first_thing_a_status_says() -> None:
-    """Six daemons that are ready and a suite that may not trade must not look like all is well."""
-    tripped = KillSwitchState(status=KillSwitchStatus.TRIPPED, trading_state=TradingState.REDUCING, reason="drill [x]")
-    unreadable = KillSwitchState(status=KillSwitchStatus.UNREADABLE)
-    assert _printed(lambda console: render.print_status(console, "/home", [], tripped)).startswith("kill switch TRIPPED (REDUCING): drill [x]")
-    assert _printed(lambda console: render.print_status(console, "/home", [], unreadable)).startswith("kill switch UNREADABLE: no reason given")
-
-
-@pytest.mark.parametrize("width", [60, 80])
-def test_orders_and_fills_keep_one_line_each_when_the_window_is_narrow(width: int) -> None:
-    """What tells most stays: the end of the id, the quantity done of the quantity asked, the price."""
-    order = OrderRow("p2wo-lekchsthmsqnhxucttdkaeczri", "i1", "trend", "IBM", "BUY", "FILLED", Decimal(10), Decimal(10), Decimal(100), None, None, (), "FILL", NOW)
-    stream = io.StringIO()
-    render.print_orders(Console(file=stream, width=width), [order, order])
-    assert len([line for line in stream.getvalue().splitlines() if "FILLED" in line]) == 2
-    if width == 80:
-        assert "…dkaeczri" in stream.getvalue()
-        assert "10/10" in stream.getvalue()
 
 
 def test_lines_stay_whole_when_they_go_into_a_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

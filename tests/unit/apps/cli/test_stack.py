@@ -85,7 +85,6 @@ class _Process:
     """A supervisor that was started in the background."""
 
     def __init__(self, errors: str, has_ended: bool) -> None:
-        self.pid = 9
         self.errors = errors
         self.has_ended = has_ended
         self.arguments: list[str] = []
@@ -96,10 +95,6 @@ class _Process:
         assert start_new_session
         stderr.write(self.errors.encode())
         return self
-
-    def poll(self) -> int | None:
-        """How it ended, if it has."""
-        return 2 if self.has_ended else None
 
     def wait(self, timeout: float) -> int:
         """Whether it has ended."""
@@ -153,33 +148,8 @@ class TestUp:
     def test_nothing_happens_when_it_is_up_already(self, home: Home, monkeypatch: pytest.MonkeyPatch, say: io.StringIO) -> None:
         """Asking twice is no error."""
         monkeypatch.setattr(stack, "supervisor_pid", lambda root: 7)
-        assert self._up(home, monkeypatch, say, _Process("", False), "ready") == 0
+        assert self._up(home, monkeypatch, say, _Process("", False)) == 0
         assert "already up (pid 7)" in say.getvalue()
-
-    def test_exit_code_is_one_when_it_is_up_already_and_something_is_down(self, home: Home, monkeypatch: pytest.MonkeyPatch, say: io.StringIO) -> None:
-        """Up is not the same as ready: what is not is named."""
-        monkeypatch.setattr(stack, "supervisor_pid", lambda root: 7)
-        assert self._up(home, monkeypatch, say, _Process("", False), "down") == 1
-        assert f"oms is down: why; its messages: {home.logs}/oms.err" in say.getvalue()
-
-    def test_the_other_one_is_waited_for_when_two_start_at_once(self, home: Home, monkeypatch: pytest.MonkeyPatch, say: io.StringIO) -> None:
-        """The loser's own message is no news: the suite it asked for comes up all the same, and its file goes."""
-        running = iter([0, 7, 7, 7])
-        monkeypatch.setattr(stack, "supervisor_pid", lambda root: next(running))
-        assert self._up(home, monkeypatch, say, _Process("a suite is supervised here already", True), "down", "down", "ready") == 0
-        assert say.getvalue() == f"1 daemons are ready in {home.root}\n"
-        assert list(home.logs.glob("supervisor*")) == []
-
-    def test_every_problem_is_told_and_nothing_is_started_when_no_daemon_could_run(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What the daemons would refuse one after the other is said at once, before any of them."""
-        settings = settings_with(feed={"kind": "recorded", "path": "/nowhere.csv"}, strategies={"trend": {"kind": "nosuch", "symbols": ["IBM"]}})
-        process = _Process("", False)
-        monkeypatch.setattr("apps.cli.stack.subprocess.Popen", process)
-        with pytest.raises(ConfigError) as caught:
-            bring_up(home, LoadedSettings(settings, "h", "", {}), Console(file=io.StringIO()))
-        assert any("/nowhere.csv" in problem for problem in caught.value.problems)
-        assert any("nosuch" in problem for problem in caught.value.problems)
-        assert process.arguments == []
 
     def test_server_is_named_when_it_does_not_answer(self, home: Home, monkeypatch: pytest.MonkeyPatch, say: io.StringIO) -> None:
         """A configured address that nobody serves: where it came from, and what is wrong."""

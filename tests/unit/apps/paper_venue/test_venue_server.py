@@ -14,8 +14,7 @@ import pytest
 from apps.paper_venue.venue_server import SocketVenueServer
 from apps.runtime.shell import Shell
 from core.machine import Answer
-from core.venue import AcknowledgeEvents, Lookup, NotFound, OutcomeUnknown, Refused, RequestRejected, Subscribe, Subscribed
-from execution.venues.faults.fault import BAD_REPLY, RESET, TIMEOUT
+from core.venue import AcknowledgeEvents, Lookup, NotFound, Refused, RequestRejected, Subscribe, Subscribed
 from tests.support.venue_socket import NotedShell, Raw, answered, socket_folder
 
 __all__ = ["socket_folder"]
@@ -80,41 +79,6 @@ async def test_request_is_journaled_and_its_answer_sent_when_a_broker_asks(bench
     assert (command.command_id, command.actor, command.body) == ("o1.lookup1", "broker", Lookup(client_order_id="o1"))
     assert bench.server.answer(answered(command, NotFound()))
     assert await broker.line() == b'{"id":"o1.lookup1","reply":{"type":"NotFound"}}'
-
-
-async def test_nothing_is_sent_when_the_machine_says_that_no_answer_comes(bench: Bench) -> None:
-    """A timeout is not told, it happens: the next line on the connection is the next answer."""
-    broker = await bench.connect()
-    broker.say(_lookup("a"), _lookup("b"))
-    assert bench.server.answer(answered(await bench.shell.next(), TIMEOUT))
-    assert bench.server.answer(answered(await bench.shell.next(), NotFound()))
-    assert await broker.line() == b'{"id":"b","reply":{"type":"NotFound"}}'
-
-
-async def test_a_page_is_sent_when_the_machine_says_that_the_answer_is_none(bench: Bench) -> None:
-    """What arrives is what a proxy sends, as a line that is no frame."""
-    broker = await bench.connect()
-    broker.say(_lookup("a"))
-    assert bench.server.answer(answered(await bench.shell.next(), BAD_REPLY))
-    assert await broker.line() == BAD_REPLY.text.encode()
-
-
-@pytest.mark.parametrize("is_answer", [True, False])
-async def test_connection_ends_when_the_machine_says_so(bench: Bench, is_answer: bool) -> None:
-    """Instead of an answer, or without any request."""
-    broker = await bench.connect()
-    broker.say(_lookup("a"))
-    command = await bench.shell.next()
-    assert bench.server.answer(answered(command, RESET) if is_answer else Answer("", RESET))
-    assert await broker.line() == b""
-
-
-async def test_an_unknown_outcome_is_told_when_the_wire_has_no_part_in_it(bench: Bench) -> None:
-    """A gateway timeout is an answer on the wire: it says that nobody knows."""
-    broker = await bench.connect()
-    broker.say(_lookup("a"))
-    assert bench.server.answer(answered(await bench.shell.next(), OutcomeUnknown(cause="HTTP_504")))
-    assert await broker.line() == b'{"id":"a","reply":{"type":"OutcomeUnknown","cause":"HTTP_504"}}'
 
 
 async def test_answer_is_left_to_others_when_no_broker_asked(bench: Bench) -> None:

@@ -21,12 +21,11 @@ from apps.runtime.journal import SqliteJournal
 from apps.runtime.kill_file import KillFile
 from apps.runtime.logs import open_log
 from apps.runtime.memory_bus import MemoryBroker, MemoryBus
-from apps.runtime.shell import EXIT_FORCED, EXIT_JOURNAL, Closing, Shell
+from apps.runtime.shell import EXIT_FORCED, EXIT_JOURNAL, Shell
 from apps.runtime.venue_link import VenueListener
 from core.codec import Codec, Envelope
-from core.contracts import Approval, CancelIntent, DrainOrders, KillSwitchState, KillSwitchStatus, SetTradingState, TradingState
+from core.contracts import CancelIntent, KillSwitchState, KillSwitchStatus, SetTradingState, TradingState
 from core.errors import JournalError
-from core.gate import ArmState, GateFacts
 from core.journal import Batch
 from core.machine import (
     NO_NEEDS,
@@ -50,14 +49,13 @@ from core.machine import (
     Wake,
 )
 from core.node import EXIT_HALT, EXIT_POISON, Node, NodeSpec, Subscription
-from core.ports import StreamId, StreamSlice, Token
+from core.ports import StreamId, Token
 from core.recovery import recover
 from core.settings import Settings
-from core.venue import Cancel, NotFound, OutcomeUnknown, RequestRejected, VenueEvent, VenueReply
+from core.venue import Cancel, NotFound, RequestRejected, VenueEvent, VenueReply
 from tests.support.builders import settings_with
 
 HEARD, SAID = StreamId("strat.intent", "strategy_runner"), StreamId("risk.decision", "relay")
-BEATS = StreamId("control.heartbeat", "other")
 PATIENCE_S = 5.0
 
 
@@ -131,17 +129,14 @@ class Surroundings:
     def feed(self, step: int) -> tuple[FeedRow, ...]:
         return ()
 
-    def gate_facts(self, approval: Approval | None) -> GateFacts:
-        return GateFacts(self._kill.read(), True, ArmState(True, "test"))
-
-    def seal(self, approval: Approval) -> Approval:
-        return approval
+    def kill_switch(self) -> KillSwitchState:
+        return self._kill.read()
 
 
 class World:
     """One running shell, the bus it is on, and everything a test may do to both."""
 
-    def __init__(self, root: Path, broker: MemoryBroker, settings: Settings, *, has_venue: bool = True, closing: Closing | None = None) -> None:
+    def __init__(self, root: Path, broker: MemoryBroker, settings: Settings, *, has_venue: bool = True) -> None:
         self.home = open_home(root)
         self.broker = broker
         self.machine = Recorder()
@@ -151,7 +146,6 @@ class World:
         spec = NodeSpec("relay", (Subscription(HEARD),), {SAID.topic: ("oms",)})
         self.log, self.log_file = open_log(self.home.logs, "relay", "info")
         self.venue = FakeVenue()
-        self.announced: list[bytes] = []
         self.shell = Shell(
             node=Node(spec, self.machine, restored, clock, Surroundings(self.home)),
             journal=self.journal,
@@ -162,8 +156,6 @@ class World:
             kill_file=KillFile(self.home.kill_file),
             log=self.log,
             venue=self.venue if has_venue else None,
-            hears={BEATS: self.announced.append},
-            closing=closing,
         )
         self.control = ControlSocket(self.home.socket("relay"), self.shell)
         self.running: asyncio.Future[int]
@@ -331,17 +323,13 @@ class TestVenue:
         await world.until(lambda: [event.fact for event in world.machine.events if isinstance(event, Observed) and isinstance(event.fact, VenueLinkState)] == states)
 
     async def test_venue_is_connected_only_when_all_that_was_said_is_stored(self, tmp_path: Path) -> None:
-        """Until then an event taken from the venue could look reported and not be; a call has an unknown outcome, as without a connection."""
+        """Until then an event taken from the venue could look reported and not be."""
         broker = MemoryBroker()
         broker.die()
         made = World(tmp_path / "late", broker, settings_with(runtime=QUICK))
         made.running = asyncio.ensure_future(made.shell.run())
         await asyncio.sleep(0.05)
         assert made.venue.listener is None
-        made.machine.on[Observed] = lambda _: [CallVenue("c-early", Cancel(client_order_id="o"))]
-        made.shell.observe(Observed(BacklogState("t", 1, True)))
-        await made.until(lambda: any(isinstance(event, CallReplied) and isinstance(event.reply, OutcomeUnknown) for event in made.machine.events))
-        assert made.venue.calls == []
         broker.come_back()
         await made.until(lambda: made.venue.listener is not None)
         await made.close()
@@ -397,12 +385,6 @@ class TestHealth:
         made.broker.store.acknowledge("oms", {SAID: 3})
         await made.until(lambda: Observed(BacklogState(SAID.topic, 0, False)) in made.machine.events)
         await made.close()
-
-    async def test_announcement_is_handed_over_when_it_is_listened_to(self, world: World) -> None:
-        """As it is, at once and whatever the node does; it is no input and has no gaps to be filled. Draining changes nothing."""
-        world.broker.deliver(BEATS, b"beat")
-        await world.until(lambda: world.announced == [b"beat"])
-        assert world.heard == [] and "Message" not in world.machine.seen.inputs
 
 
 class TestControlSocket:
@@ -474,40 +456,6 @@ class TestEnds:
         await world.until(lambda: "draining" in world.logged)
         os.kill(os.getpid(), signal.SIGTERM)
         assert await world.end() == EXIT_FORCED
-
-    async def test_process_closes_what_is_to_be_closed_before_it_goes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The machine is told, nothing more is taken in, and the process waits until that is done."""
-        done = asyncio.Event()
-        made = World(tmp_path / "home", MemoryBroker(), settings_with(runtime={**QUICK, "drain_timeout_ms": 10_000}), closing=Closing(DrainOrders(reason="stop"), done.is_set))
-        made.machine.on[Command] = lambda c: [Answer(c.command_id, "closing")]
-        await made.start()
-        os.kill(os.getpid(), signal.SIGTERM)
-        await made.until(lambda: any(isinstance(e, Command) and e.body == DrainOrders(reason="stop") for e in made.machine.events))
-        reads: list[StreamSlice] = []
-        take = made.shell._on_read
-
-        def on_read(stream: StreamId, found: StreamSlice) -> None:
-            reads.append(found)
-            take(stream, found)
-
-        monkeypatch.setattr(made.shell, "_on_read", on_read)
-        await made.say("late")
-        await made.until(lambda: any(found.entries for found in reads))
-        assert not made.running.done()
-        done.set()
-        assert await made.end() == 0
-        assert made.heard == []
-        assert list(made.journal.load().suffix) == []
-        await made.close()
-
-    async def test_process_goes_within_its_bound_when_it_cannot_close(self, tmp_path: Path) -> None:
-        """A venue that does not answer keeps nobody; the log says that it was not done."""
-        made = World(tmp_path / "home", MemoryBroker(), settings_with(runtime={**QUICK, "drain_timeout_ms": 100}), closing=Closing(DrainOrders(reason="stop"), lambda: False))
-        await made.start()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert await made.end() == 0
-        assert "not_drained" in made.logged
-        await made.close()
 
     async def test_process_halts_when_its_machine_says_so(self, world: World) -> None:
         """After the commit of what led to it, with the reason in the log."""

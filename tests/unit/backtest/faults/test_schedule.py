@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtest.faults.schedule import MS, Fault, Schedule
+from backtest.faults.schedule import MS, Schedule
 
 
 def test_things_happen_when_they_are_due_and_in_the_order_they_were_asked_for() -> None:
@@ -42,58 +42,3 @@ def test_chances_depend_on_the_seed_and_the_kind_and_on_nothing_else() -> None:
     assert [one.chance("cut").random() for _ in range(3)] == [other.chance("cut").random() for _ in range(3)]
     assert Schedule(1).chance("cut").random() != Schedule(2).chance("cut").random()
     assert Schedule(1).chance("cut").random() != Schedule(1).chance("drop").random()
-
-
-def test_misfortune_has_a_name_when_it_happens() -> None:
-    """Its kind, and how often that kind had been asked."""
-    schedule = Schedule(1)
-    drawn = [schedule.happens("drop", 0.2) for _ in range(50)]
-    assert schedule.fired == [Fault("drop", k) for k, happened in enumerate(drawn, 1) if happened]
-    assert schedule.seen == {"drop": sum(drawn)}
-    assert 0 < sum(drawn) < 50
-
-
-def test_exactly_what_is_named_happens_when_there_is_a_script() -> None:
-    """Whatever the chances are; and every chance is counted."""
-    schedule = Schedule(1, script=[Fault("drop", 2), Fault("cut", 1)])
-    assert [schedule.happens("drop", 1.0) for _ in range(3)] == [False, True, False]
-    assert schedule.happens("cut", 0.0)
-    assert schedule.asked == {"drop": 3, "cut": 1}
-
-
-def test_nothing_happens_when_the_world_is_healed() -> None:
-    """Not even what a script names."""
-    schedule = Schedule(1, script=[Fault("drop", 1)])
-    schedule.heal()
-    assert not schedule.happens("drop", 1.0)
-
-
-def test_details_are_the_same_when_other_misfortunes_are_left_out() -> None:
-    """They hang on the name of what happened alone."""
-
-    def detail(*script: Fault) -> float:
-        schedule = Schedule(1, script=script)
-        schedule.happens("cut", 0.0)
-        schedule.happens("drop", 0.0)
-        return schedule.details().random()
-
-    assert detail(Fault("cut", 1), Fault("drop", 1)) == detail(Fault("drop", 1)) != detail(Fault("cut", 1))
-
-
-def test_time_is_what_was_asked_for_when_nothing_is_due() -> None:
-    """Waiting takes time although nothing happens."""
-    schedule = Schedule(1)
-    until_ns = schedule.now_ns() + 5 * MS
-    schedule.run_until(until_ns)
-    assert schedule.now_ns() == until_ns
-
-
-def test_trace_differs_when_anything_in_it_differs() -> None:
-    """Lines and data alike; the last lines are kept for people."""
-    hashes = set()
-    for line, data in (("a", b""), ("b", b""), ("a", b"x")):
-        schedule = Schedule(1)
-        schedule.trace(line, data)
-        hashes.add(schedule.trace_hash)
-        assert list(schedule.lines) == [f"0.000 {line}"]
-    assert len(hashes) == 3

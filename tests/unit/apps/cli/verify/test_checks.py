@@ -267,15 +267,6 @@ class TestI3:
         """The venue's facts are booked whatever they are; a flagged overfill is known and no breach."""
         events = [the_fill(), the_fill(exec_id="V-2", cum_qty=20, facets=("overfilled",))]
         assert intent_has_one_order(evidence(events=events), ledgers()).problems == ()
-        taken_back = an_order_event(INTENT, OrderStatus.FILLED, exec_type=ExecType.TRADE_CANCEL, cum_qty=10)
-        assert intent_has_one_order(evidence(events=[*events, taken_back]), ledgers()).problems == ()
-
-    def test_what_was_taken_back_counts_once_when_it_is_executed_again(self) -> None:
-        """An execution, its bust, and another one in its place are what was wished; a third one on top is not."""
-        busted = an_order_event(INTENT, OrderStatus.ACCEPTED, exec_type=ExecType.TRADE_CANCEL, cum_qty=0)
-        events = [the_fill(), busted, the_fill(exec_id="V-2")]
-        assert intent_has_one_order(evidence(events=events), ledgers()).problems == ()
-        assert intent_has_one_order(evidence(events=[*events, the_fill(exec_id="V-3")]), ledgers()).problems
 
 
 class TestI5:

@@ -141,7 +141,7 @@ class TestReport:
 
     def test_something_is_under_way_when_a_daemon_has_never_started(self, suite: JournaledSuite) -> None:
         """A consumer without a journal has handled nothing of what was said."""
-        suite.advance(300)
+        suite.advance(200)
         suite.close()
         suite.home.journal("strategy_runner").unlink()
         report = _verify(suite)
@@ -245,8 +245,8 @@ class TestReplay:
     @pytest.mark.parametrize(
         ("statement", "problem"),
         [
-            ("update outputs set data = cast(replace(data, 'ALLOWED', 'DENIED') as blob) where topic = 'risk.decision' and seq = 1", "recorded"),
-            ("delete from outputs where topic = 'risk.decision' and seq = 1", "recorded nothing"),
+            ("update outputs set data = cast(replace(data, 'ALLOWED', 'DENIED') as blob) where id = 3", "recorded"),
+            ("delete from outputs where id = 3", "recorded nothing"),
             ("update snapshots set data = cast('{}' as blob)", "is not the state that its inputs give"),
             ("update inputs set data = cast('{' as blob) where n = 5", "input 5"),
             ("delete from archive where id = 2", "the archive lacks 1 of the"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["Proxy"]
@@ -50,10 +51,10 @@ class Proxy:
         """Let everything through again."""
         self._loop.call_soon_threadsafe(self._flow.set)
 
-    def _ask(self, hurt: object, draw: random.Random) -> int:
+    def _ask(self, hurt: Callable[[_Pipe], None], draw: random.Random) -> int:
         chosen = [pipe for pipe in list(self._pipes) if draw.random() < 0.5]
         for pipe in chosen:
-            self._loop.call_soon_threadsafe(hurt, pipe)  # type: ignore[arg-type]
+            self._loop.call_soon_threadsafe(hurt, pipe)
         return len(chosen)
 
     def _run(self) -> None:

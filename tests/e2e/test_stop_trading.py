@@ -88,7 +88,8 @@ def test_nothing_is_placed_while_the_switch_is_tripped_and_trading_goes_on_after
 def test_everything_open_is_cancelled_when_only_the_venue_is_left(tmp_path: Path) -> None:
     """Server, OMS, risk and broker are gone for good, and so are their journals: one command still ends what is open."""
     with RunningSuite(tmp_path, TRADING, "paper") as suite:
-        suite.wait_ready(Daemon.BROKER)
+        for daemon in (Daemon.RISK_ENGINE, Daemon.OMS, Daemon.BROKER):
+            suite.wait_ready(daemon)
         for name in ("md_ingest", "strategy_runner", "risk_engine", "oms", "broker", "redis"):
             suite.kill(name)
         for daemon in (Daemon.RISK_ENGINE, Daemon.OMS, Daemon.BROKER):

@@ -146,7 +146,7 @@ def wish_of_order(intent: OrderIntent, client_order_id: str) -> Wish:
         limit_price=intent.limit_price,
         stop_price=intent.stop_price,
     )
-    return Wish(intent.account, intent.venue, order, intent.order_qty, ZERO, intent.reduce_only or intent.protective)
+    return Wish(intent.account, intent.venue, order, intent.order_qty, ZERO, intent.only_closes)
 
 
 def wish_of_replace(intent: ReplaceIntent, target: Reservation, client_order_id: str, rules: Rules) -> Wish | None:

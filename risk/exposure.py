@@ -202,7 +202,7 @@ def reservation_of(intent: OrderIntent) -> Reservation:
         time_in_force=intent.time_in_force,
         limit_price=intent.limit_price,
         stop_price=intent.stop_price,
-        reduce_only=intent.reduce_only or intent.protective,
+        reduce_only=intent.only_closes,
     )
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode
+from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode, listen
 from core.errors import DecodeError
 from core.machine import Answer, Command
 from core.venue import Cancel, FetchOpenOrders, OutcomeUnknown, Refused, VenueReply
@@ -36,12 +35,7 @@ class VenueDesk:
 
     async def start(self) -> None:
         """Listen. A socket file left by a killed predecessor is removed: the journal's lock already proved it dead."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))
-        self._path.chmod(0o600)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: LineLink(self), sock=listener)
+        self._server = await listen(self._path, self)
 
     async def stop(self) -> None:
         """Stop listening and disconnect."""

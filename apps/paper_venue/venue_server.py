@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections import deque
 from typing import NamedTuple
 
 from apps.paper_venue.desk import DESK_SOCKET_NAME, VenueDesk
 from apps.runtime.shell import Shell
-from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode
+from apps.runtime.venue_wire import LineLink, VenueSaid, decode_asked, encode, listen
 from core.errors import DecodeError
 from core.machine import Answer, Command, Log
 from core.venue import AcknowledgeEvents, OutcomeUnknown, Subscribe, Subscribed, VenueEvent, VenueReply, VenueRequest
@@ -52,12 +51,7 @@ class SocketVenueServer:
 
     async def start(self) -> None:
         """Listen, here and at the desk. A socket file left by a killed predecessor is removed: the journal's lock already proved it dead."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))
-        self._path.chmod(0o600)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: LineLink(self), sock=listener)
+        self._server = await listen(self._path, self)
         await self._desk.start()
 
     async def stop(self) -> None:

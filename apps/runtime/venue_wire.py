@@ -8,6 +8,9 @@ write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 import msgspec
@@ -15,7 +18,7 @@ import msgspec
 from core.errors import DecodeError
 from core.venue import AcknowledgeEvents, VenueEvent, VenueReply, VenueRequest
 
-__all__ = ["FRAME_MAX", "LineLink", "LinkOwner", "VenueAsked", "VenueSaid", "decode_asked", "decode_said", "encode"]
+__all__ = ["FRAME_MAX", "LineLink", "LinkOwner", "VenueAsked", "VenueSaid", "decode_asked", "decode_said", "encode", "listen"]
 
 FRAME_MAX = 64 * 2**20
 """Bytes of the longest frame: far more than every open order of an account. A longer one is no frame."""
@@ -143,3 +146,13 @@ class LineLink(asyncio.Protocol):
         if self._out and self._transport is not None and not self._closed:
             self._transport.write(b"".join(self._out))
             self._out.clear()
+
+
+async def listen(path: Path, owner: LinkOwner) -> asyncio.Server:
+    """Serve a Unix socket that only its own user may open. A file left by a killed predecessor is removed first."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    return await asyncio.get_running_loop().create_unix_server(lambda: LineLink(owner), sock=listener)

@@ -113,6 +113,11 @@ class OrderIntent(Contract, frozen=True, tag="OrderIntent.1"):
         if self.ttl_ms is not None and self.ttl_ms <= 0:
             raise ValueError(f"ttl_ms: {self.ttl_ms} is not allowed, it must be greater than 0")
 
+    @property
+    def only_closes(self) -> bool:
+        """Whether the order promises to close what is held and no more."""
+        return self.reduce_only or self.protective
+
 
 class CancelIntent(Contract, frozen=True, tag="CancelIntent.1"):
     """A wish to cancel what an earlier intent became. Topic strat.intent · Producer strategy_runner · Consumers risk_engine, which always passes it."""

@@ -8,6 +8,7 @@ scaled back by the volatilities, found by the same kind of descent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -43,48 +44,48 @@ def maximum_diversification_weights(covariance: npt.ArrayLike) -> Floats:
     matrix = matrix_of("covariance", covariance)
     volatilities = np.sqrt(np.diagonal(matrix))
     correlations = matrix / np.outer(volatilities, volatilities)
-    x = np.ones(len(matrix))
-    for _ in range(_SWEEPS_MAX):
-        before = x.copy()
-        for i in range(x.size):
-            x[i] = max(0.0, 1 - float(correlations[i] @ x) + x[i])
-        if np.abs(x - before).max() <= _TOLERANCE * np.abs(x).max():
-            return _normalised(x / volatilities)
-    raise ValueError("covariance: the descent does not settle, a positive definite matrix is required")
+    x = _settled(np.ones(len(matrix)), correlations, lambda i, others: max(0.0, 1 - others))
+    return _normalised(x / volatilities)
 
 
 def risk_contributions(weights: npt.ArrayLike, covariance: npt.ArrayLike) -> Floats:
     """Each asset's part of the portfolio's volatility; they sum to one."""
-    matrix = matrix_of("covariance", covariance)
-    w = samples_of("weights", weights, len(matrix))
-    variance = float(w @ matrix @ w)
-    if not variance > 0:
-        raise ValueError(f"weights: the portfolio's variance is {variance:g}, it must be above 0")
+    w, matrix, variance = _portfolio(weights, covariance)
     return np.asarray(w * (matrix @ w) / variance, dtype=np.float64)
 
 
 def diversification_ratio(weights: npt.ArrayLike, covariance: npt.ArrayLike) -> float:
     """The weighted volatility of the assets by the volatility of the portfolio: 1 for a single asset, more for less in common."""
+    w, matrix, variance = _portfolio(weights, covariance)
+    return float(w @ np.sqrt(np.diagonal(matrix))) / sqrt(variance)
+
+
+def _portfolio(weights: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[Floats, Floats, float]:
+    """The weights, the matrix, and the portfolio's variance, which is above zero."""
     matrix = matrix_of("covariance", covariance)
     w = samples_of("weights", weights, len(matrix))
     variance = float(w @ matrix @ w)
     if not variance > 0:
         raise ValueError(f"weights: the portfolio's variance is {variance:g}, it must be above 0")
-    return float(w @ np.sqrt(np.diagonal(matrix))) / sqrt(variance)
+    return w, matrix, variance
 
 
 def _budgeted(matrix: Floats, budget: Floats) -> Floats:
     """Cyclical coordinate descent in units of volatility, where all variances are one."""
     volatilities = np.sqrt(np.diagonal(matrix))
     correlations = matrix / np.outer(volatilities, volatilities)
-    x = np.sqrt(budget)
+    x = _settled(np.sqrt(budget), correlations, lambda i, others: (-others + sqrt(others * others + 4 * float(budget[i]))) / 2)
+    return _normalised(x / volatilities)
+
+
+def _settled(x: Floats, correlations: Floats, best: Callable[[int, float], float]) -> Floats:
+    """Each coordinate in turn put where `best` wants it, given what the others pull at it, until nothing moves any more."""
     for _ in range(_SWEEPS_MAX):
         before = x.copy()
         for i in range(x.size):
-            others = float(correlations[i] @ x) - x[i]
-            x[i] = (-others + sqrt(others * others + 4 * float(budget[i]))) / 2
+            x[i] = best(i, float(correlations[i] @ x) - x[i])
         if np.abs(x - before).max() <= _TOLERANCE * np.abs(x).max():
-            return _normalised(x / volatilities)
+            return x
     raise ValueError("covariance: the descent does not settle, a positive definite matrix is required")
 
 
